@@ -1,0 +1,3 @@
+// Imported first: the runtime reads these when it is loaded.
+process.env.NODE_ENV ??= "production";
+process.env.COPILOTKIT_TELEMETRY_DISABLED ??= "true";

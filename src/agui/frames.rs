@@ -1,0 +1,100 @@
+//! Events as they leave: server-sent event frames, several in one buffer.
+
+use bytes::Bytes;
+
+use super::Event;
+
+/// Some events of a run in order, already framed for the wire: `data: <json>\n\n` each
+/// (rest-sse.md chapter 11). Cloning is cheap; the same bytes are stored, streamed and replayed.
+///
+/// ```
+/// use copilotkit_runtime::agui::{Event, Frames};
+///
+/// let frames = Frames::of(&[Event::text_content("m1", "Hi"), Event::text_end("m1")]);
+/// assert_eq!(frames.count(), 2);
+/// assert_eq!(frames.bytes().as_ref(), b"data: {\"type\":\"TEXT_MESSAGE_CONTENT\",\"messageId\":\"m1\",\"delta\":\"Hi\"}\n\n\
+/// data: {\"type\":\"TEXT_MESSAGE_END\",\"messageId\":\"m1\"}\n\n");
+/// assert_eq!(frames.events().next().unwrap().as_ref(), Event::text_content("m1", "Hi").json());
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Frames {
+    bytes: Bytes,
+    count: usize,
+}
+
+const OPEN: &[u8] = b"data: ";
+const CLOSE: &[u8] = b"\n\n";
+
+impl Frames {
+    /// Frames some events.
+    #[must_use]
+    pub fn of(events: &[Event]) -> Frames {
+        let mut builder = FramesBuilder::default();
+        events.iter().for_each(|event| builder.push(event));
+        builder.finish()
+    }
+
+    /// The bytes of all frames.
+    #[must_use]
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// How many events there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is no event.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The JSON text of each event, in order.
+    pub fn events(&self) -> impl Iterator<Item = Bytes> + '_ {
+        let mut rest = self.bytes.clone();
+        std::iter::from_fn(move || {
+            // An event's JSON holds no line break, so the next one ends its frame.
+            let end = rest.iter().position(|b| *b == b'\n')?;
+            let frame = rest.split_to((end + CLOSE.len()).min(rest.len()));
+            Some(frame.slice(OPEN.len().min(end)..end))
+        })
+    }
+}
+
+/// Collects events into [`Frames`].
+#[derive(Debug, Default)]
+pub struct FramesBuilder {
+    bytes: Vec<u8>,
+    count: usize,
+}
+
+impl FramesBuilder {
+    /// Adds an event.
+    pub fn push(&mut self, event: &Event) {
+        self.bytes.reserve(event.json().len() + OPEN.len() + CLOSE.len());
+        self.bytes.extend_from_slice(OPEN);
+        self.bytes.extend_from_slice(event.json());
+        self.bytes.extend_from_slice(CLOSE);
+        self.count += 1;
+    }
+
+    /// Bytes so far.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether nothing was pushed since the last [`FramesBuilder::finish`].
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The frames so far; the builder is empty afterwards.
+    pub fn finish(&mut self) -> Frames {
+        Frames { bytes: std::mem::take(&mut self.bytes).into(), count: std::mem::take(&mut self.count) }
+    }
+}

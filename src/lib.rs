@@ -1,0 +1,4 @@
+//! The CopilotKit v2 runtime.
+
+pub mod agent;
+pub mod agui;

@@ -1,0 +1,112 @@
+// Starts the runtime under test and finds out where it listens.
+
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { descriptions } from "./agents.mjs";
+
+const BASE_PATH = "/api/copilotkit";
+const SINGLE_ROUTE_PATH = "/api/copilotkit-single";
+const START_TIMEOUT_MS = 15_000;
+
+/** True when COPILOTKIT_RUNTIME_URL names a server that somebody else runs. */
+export const external = Boolean(process.env.COPILOTKIT_RUNTIME_URL);
+
+/** The port the scripted agents must use: any, unless an external runtime was configured with a fixed one. */
+export const agentsPort = Number(process.env.COPILOTKIT_TEST_AGENTS_PORT ?? 0);
+
+/** A runtime whose agents are the scripted ones, each under its own name. */
+export function startRuntime(agents) {
+  if (external) {
+    return {
+      url: process.env.COPILOTKIT_RUNTIME_URL.replace(/\/$/, ""),
+      singleUrl: process.env.COPILOTKIT_SINGLE_URL?.replace(/\/$/, ""),
+      output: () => "",
+      stop: async () => {},
+    };
+  }
+  return start(agents.names.map((name) => agentSection(name, agents.url(name))).join("\n"));
+}
+
+/** A runtime for which no agent was configured, so that it offers its demo agent. */
+export function startDemoRuntime() {
+  return start("");
+}
+
+function agentSection(name, url) {
+  return [
+    `[agents.${name}]`,
+    `url = "${url}"`,
+    ...(descriptions[name] ? [`description = ${JSON.stringify(descriptions[name])}`] : []),
+    "",
+  ].join("\n");
+}
+
+/** The only place that knows the command line, the configuration file and the line the server prints. */
+async function start(agentSections) {
+  const directory = await mkdtemp(join(tmpdir(), "copilotkit-client-tests-"));
+  const config = join(directory, "copilotkit.toml");
+  await writeFile(
+    config,
+    `[server]
+bind = "127.0.0.1:0"
+
+[runtime]
+base_path = "${BASE_PATH}"
+single_route_path = "${SINGLE_ROUTE_PATH}"
+
+${agentSections}`,
+  );
+
+  const child = spawn(binary(), ["--config", config], {
+    cwd: directory,
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, NO_COLOR: "1", COPILOTKIT_TELEMETRY_DISABLED: "true" },
+  });
+  const killOnExit = () => child.kill("SIGKILL");
+  process.once("exit", killOnExit);
+  const exited = new Promise((resolve) => child.once("close", resolve));
+
+  let output = "";
+  const stop = async () => {
+    child.kill("SIGTERM");
+    const impatience = setTimeout(() => child.kill("SIGKILL"), 2_000);
+    await exited;
+    clearTimeout(impatience);
+    process.off("exit", killOnExit);
+    await rm(directory, { recursive: true, force: true });
+  };
+
+  const origin = await new Promise((resolve, reject) => {
+    const fail = (reason) => reject(new Error(`${binary()}: ${reason}\n${output}`));
+    const timer = setTimeout(() => fail("did not say where it listens"), START_TIMEOUT_MS);
+    const read = (chunk) => {
+      output += chunk;
+      const found = output.match(/http:\/\/(?:127\.0\.0\.1|localhost):([1-9]\d*)(?=[/\s"'.,]|$)/m);
+      if (found) {
+        clearTimeout(timer);
+        resolve(`http://127.0.0.1:${found[1]}`);
+      }
+    };
+    child.stdout.setEncoding("utf8").on("data", read);
+    child.stderr.setEncoding("utf8").on("data", read);
+    child.once("error", (error) => fail(error.message));
+    child.once("close", (code) => fail(`exited with code ${code}`));
+  }).catch(async (error) => {
+    child.kill("SIGKILL");
+    await rm(directory, { recursive: true, force: true });
+    throw error;
+  });
+
+  return { url: origin + BASE_PATH, singleUrl: origin + SINGLE_ROUTE_PATH, pid: child.pid, output: () => output, stop };
+}
+
+function binary() {
+  if (process.env.COPILOTKIT_RUNTIME_BIN) return process.env.COPILOTKIT_RUNTIME_BIN;
+  const target = (profile) =>
+    fileURLToPath(new URL(`../../../target/${profile}/copilotkit-runtime`, import.meta.url));
+  return existsSync(target("release")) ? target("release") : target("debug");
+}
