@@ -26,7 +26,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let service = runtime
         .into_service()
         .on_request(move |_, mut request| {
-            let allowed = request.headers().get(AUTHORIZATION).is_some_and(|sent| sent.as_bytes() == expected.as_bytes());
+            let allowed =
+                request.headers().get(AUTHORIZATION).is_some_and(|sent| sent.as_bytes() == expected.as_bytes());
             async move {
                 if !allowed {
                     return Err(Interrupt::Response(unauthorized()));

@@ -115,7 +115,7 @@ impl ChunkExpander {
     }
 
     fn expand(&mut self, family: Family, event: &Event, out: &mut Vec<Event>) -> Result<(), ChunkError> {
-        let chunk: Chunk<'_> = serde_json::from_str(event.as_str()).map_err(ChunkError::new)?;
+        let chunk: Chunk<'_> = serde_json::from_str(event.as_str()).map_err(|e| ChunkError::new(e.to_string()))?;
         let id = family.id_of(event);
         let tag = event.subagent_run_id();
         let lane = self.lane_of(family, id, tag)?;
@@ -252,9 +252,7 @@ impl Family {
         match self {
             Family::Text => (K::TextMessageStart, K::TextMessageContent, K::TextMessageEnd),
             Family::ToolCall => (K::ToolCallStart, K::ToolCallArgs, K::ToolCallEnd),
-            Family::Reasoning => {
-                (K::ReasoningMessageStart, K::ReasoningMessageContent, K::ReasoningMessageEnd)
-            }
+            Family::Reasoning => (K::ReasoningMessageStart, K::ReasoningMessageContent, K::ReasoningMessageEnd),
         }
     }
 
@@ -280,8 +278,8 @@ impl Family {
 }
 
 impl ChunkError {
-    fn new(message: impl ToString) -> ChunkError {
-        ChunkError { message: message.to_string() }
+    fn new(message: impl Into<String>) -> ChunkError {
+        ChunkError { message: message.into() }
     }
 }
 

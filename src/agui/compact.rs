@@ -87,10 +87,11 @@ impl Compactor {
     /// Takes in the next event. Any event in any order is fine: what belongs to no open message or
     /// tool call is kept as it is.
     pub fn push(&mut self, event: &Event) {
-        let (streams, id) = match family(event.kind()) {
-            Some(Family::Text) => (&mut self.texts, event.message_id()),
-            Some(Family::ToolCall) => (&mut self.calls, event.tool_call_id()),
-            None => (&mut self.texts, None),
+        let (streams, id) = match event.kind() {
+            EventKind::ToolCallStart | EventKind::ToolCallArgs | EventKind::ToolCallEnd => {
+                (&mut self.calls, event.tool_call_id())
+            }
+            _ => (&mut self.texts, event.message_id()),
         };
         match (event.kind(), id) {
             (EventKind::TextMessageContent | EventKind::ToolCallArgs, Some(id)) => match streams.get_mut(id) {
@@ -176,20 +177,6 @@ impl Compactor {
             let event = EventWriter::new(EventKind::StateSnapshot).raw("snapshot", &snapshot);
             self.out.push(with_metadata(event, &metadata).finish());
         }
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Family {
-    Text,
-    ToolCall,
-}
-
-fn family(kind: EventKind) -> Option<Family> {
-    match kind {
-        EventKind::TextMessageStart | EventKind::TextMessageContent | EventKind::TextMessageEnd => Some(Family::Text),
-        EventKind::ToolCallStart | EventKind::ToolCallArgs | EventKind::ToolCallEnd => Some(Family::ToolCall),
-        _ => None,
     }
 }
 

@@ -288,9 +288,8 @@ impl Event {
     /// `TOOL_CALL_START`; `parent` is the assistant message the call belongs to.
     #[must_use]
     pub fn tool_start(tool_call_id: &str, name: &str, parent: Option<&str>) -> Event {
-        let start = EventWriter::new(EventKind::ToolCallStart)
-            .text("toolCallId", tool_call_id)
-            .text("toolCallName", name);
+        let start =
+            EventWriter::new(EventKind::ToolCallStart).text("toolCallId", tool_call_id).text("toolCallName", name);
         match parent {
             Some(parent) => start.text("parentMessageId", parent).finish(),
             None => start.finish(),

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
@@ -150,25 +151,20 @@ impl Finalizer {
         if self.terminal {
             return Vec::new();
         }
-        let (message, code) = match &why {
-            Ending::Failed { message, code } if !message.is_empty() && message != STOPPED => {
-                (message.as_str(), code.unwrap_or("INCOMPLETE_STREAM"))
-            }
-            Ending::Failed { code, .. } => (INCOMPLETE, code.unwrap_or("INCOMPLETE_STREAM")),
-            Ending::Incomplete => (INCOMPLETE, "INCOMPLETE_STREAM"),
-            Ending::Stopped => (STOPPED, "STOPPED"),
-        };
         let mut out = Vec::new();
         if why == Ending::Stopped {
             if !self.begun {
                 out.push(Event::run_started(&self.thread_id, &self.run_id));
             }
-            self.close_streams(&Words { status: "stopped", reason: "stop_requested", message }, &mut out);
-            self.close_brackets(message, code, &mut out);
+            let words = Words { status: "stopped", reason: "stop_requested", message: STOPPED };
+            self.close_streams(&words, &mut out);
+            self.close_brackets(&mut out);
             out.push(Event::run_finished(&self.thread_id, &self.run_id));
         } else {
-            self.close_streams(&Words { status: "error", reason: "missing_terminal_event", message }, &mut out);
-            out.push(Event::run_error(message, code));
+            let (message, code) = why.into_error();
+            let words = Words { status: "error", reason: "missing_terminal_event", message: &message };
+            self.close_streams(&words, &mut out);
+            out.push(Event::run_error(&message, code));
         }
         self.terminal = true;
         out
@@ -187,7 +183,7 @@ impl Finalizer {
         }
     }
 
-    fn close_brackets(&mut self, message: &str, code: &str, out: &mut Vec<Event>) {
+    fn close_brackets(&mut self, out: &mut Vec<Event>) {
         // What opened last closes first, as brackets do.
         let steps = in_order(self.steps.drain(), |opened| *opened);
         out.extend(steps.iter().rev().map(|((owner, name), _)| {
@@ -200,8 +196,8 @@ impl Finalizer {
         out.extend(subagents.iter().rev().map(|(id, _)| {
             EventWriter::new(EventKind::SubagentError)
                 .text("subagentRunId", id)
-                .text("message", message)
-                .text("code", code)
+                .text("message", STOPPED)
+                .text("code", "STOPPED")
                 .finish()
         }));
     }
@@ -218,6 +214,20 @@ impl Finalizer {
     fn next(&mut self) -> u64 {
         self.opened += 1;
         self.opened
+    }
+}
+
+impl Ending {
+    /// Message and code of the `RUN_ERROR`.
+    fn into_error(self) -> (Cow<'static, str>, &'static str) {
+        const CODE: &str = "INCOMPLETE_STREAM";
+        match self {
+            Ending::Failed { message, code } if message.is_empty() || message == STOPPED => {
+                (INCOMPLETE.into(), code.unwrap_or(CODE))
+            }
+            Ending::Failed { message, code } => (message.into(), code.unwrap_or(CODE)),
+            Ending::Incomplete | Ending::Stopped => (INCOMPLETE.into(), CODE),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a client posts to run, connect and suggest, and what an agent receives.
 
 mod message;
+mod read;
 mod shape;
 mod tables;
 #[cfg(test)]
@@ -16,7 +17,8 @@ use serde_json::value::RawValue;
 pub use message::{Message, Role, ToolCall};
 
 use super::event::write_json_str;
-use shape::{Checked, Key, List, Name, Problem, Shape, text};
+use read::{Key, List};
+use shape::{Checked, Field, Problem, Shape, text};
 
 /// JSON kept as its text: numbers, nulls and key order come through as they came.
 pub type RawJson = Box<RawValue>;
@@ -216,22 +218,22 @@ struct Body<'a> {
 
 impl Body<'_> {
     fn into_input(self) -> Result<RunAgentInput, Problem> {
-        let required = |name: Name| move || Problem::new("required").at(name);
+        let required = |name: Field| move || Problem::new("required").at(name);
         Ok(RunAgentInput {
-            thread_id: id(Name::ThreadId, self.thread_id)?.ok_or_else(required(Name::ThreadId))?,
-            run_id: id(Name::RunId, self.run_id)?.ok_or_else(required(Name::RunId))?,
-            parent_run_id: id(Name::ParentRunId, self.parent_run_id)?,
+            thread_id: id(Field::ThreadId, self.thread_id)?.ok_or_else(required(Field::ThreadId))?,
+            run_id: id(Field::RunId, self.run_id)?.ok_or_else(required(Field::RunId))?,
+            parent_run_id: id(Field::ParentRunId, self.parent_run_id)?,
             state: self.state.map(ToOwned::to_owned),
-            messages: list(Name::Messages, self.messages)?.ok_or_else(required(Name::Messages))?,
-            tools: list(Name::Tools, self.tools)?.unwrap_or_default(),
-            context: list(Name::Context, self.context)?.unwrap_or_default(),
+            messages: list(Field::Messages, self.messages)?.ok_or_else(required(Field::Messages))?,
+            tools: list(Field::Tools, self.tools)?.unwrap_or_default(),
+            context: list(Field::Context, self.context)?.unwrap_or_default(),
             forwarded_props: self.forwarded_props.map(ToOwned::to_owned),
-            resume: list(Name::Resume, self.resume)?,
+            resume: list(Field::Resume, self.resume)?,
         })
     }
 }
 
-fn id(name: Name, json: Option<&str>) -> Result<Option<String>, Problem> {
+fn id(name: Field, json: Option<&str>) -> Result<Option<String>, Problem> {
     let Some(json) = json else { return Ok(None) };
     match text(json) {
         Some(id) => Ok(Some(id.into_owned())),
@@ -239,7 +241,7 @@ fn id(name: Name, json: Option<&str>) -> Result<Option<String>, Problem> {
     }
 }
 
-fn list<T>(name: Name, items: Option<Result<Vec<T>, Problem>>) -> Result<Option<Vec<T>>, Problem> {
+fn list<T>(name: Field, items: Option<Result<Vec<T>, Problem>>) -> Result<Option<Vec<T>>, Problem> {
     items.transpose().map_err(|problem| problem.at(name))
 }
 
@@ -274,15 +276,15 @@ impl<'a> Visitor<'a> for BodyVisitor<'a> {
         let mut body = Body::default();
         while let Some(key) = map.next_key_seed(Key)? {
             match key.name {
-                Some(Name::ThreadId) => body.thread_id = Some(map.next_value::<&RawValue>()?.get()),
-                Some(Name::RunId) => body.run_id = Some(map.next_value::<&RawValue>()?.get()),
-                Some(Name::ParentRunId) => body.parent_run_id = Some(map.next_value::<&RawValue>()?.get()),
-                Some(Name::State) => body.state = not_null(map.next_value()?),
-                Some(Name::Messages) => body.messages = Some(self.messages(&mut map)?),
-                Some(Name::Tools) => body.tools = Some(self.raw_list(&tables::TOOL, &mut map)?),
-                Some(Name::Context) => body.context = Some(self.raw_list(&tables::CONTEXT, &mut map)?),
-                Some(Name::ForwardedProps) => body.forwarded_props = not_null(map.next_value()?),
-                Some(Name::Resume) => body.resume = Some(self.raw_list(&tables::RESUME_ENTRY, &mut map)?),
+                Some(Field::ThreadId) => body.thread_id = Some(map.next_value::<&RawValue>()?.get()),
+                Some(Field::RunId) => body.run_id = Some(map.next_value::<&RawValue>()?.get()),
+                Some(Field::ParentRunId) => body.parent_run_id = Some(map.next_value::<&RawValue>()?.get()),
+                Some(Field::State) => body.state = not_null(map.next_value()?),
+                Some(Field::Messages) => body.messages = Some(self.messages(&mut map)?),
+                Some(Field::Tools) => body.tools = Some(self.raw_list(&tables::TOOL, &mut map)?),
+                Some(Field::Context) => body.context = Some(self.raw_list(&tables::CONTEXT, &mut map)?),
+                Some(Field::ForwardedProps) => body.forwarded_props = not_null(map.next_value()?),
+                Some(Field::Resume) => body.resume = Some(self.raw_list(&tables::RESUME_ENTRY, &mut map)?),
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                 }

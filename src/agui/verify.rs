@@ -256,12 +256,8 @@ impl Verifier {
     fn think(&mut self, kind: EventKind) -> Result<(), Violation> {
         use EventKind as K;
         let problem = match (kind, self.thinking, self.thinking_message) {
-            (K::ThinkingStart, true, _) => {
-                "A thinking step is already in progress. End it with 'THINKING_END' first."
-            }
-            (K::ThinkingEnd, false, _) => {
-                "No active thinking step found. A 'THINKING_START' event must be sent first."
-            }
+            (K::ThinkingStart, true, _) => "A thinking step is already in progress. End it with 'THINKING_END' first.",
+            (K::ThinkingEnd, false, _) => "No active thinking step found. A 'THINKING_START' event must be sent first.",
             (K::ThinkingTextMessageStart, false, _) => {
                 "A thinking step is not in progress. Create one with 'THINKING_START' first."
             }

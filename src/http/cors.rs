@@ -378,9 +378,7 @@ mod tests {
     #[test]
     fn vary_of_the_response_is_kept_and_said_once() {
         let cors = Cors::any().origin("https://app.example.com");
-        for (before, after) in
-            [("Accept", "Accept, Origin"), ("accept, origin", "accept, origin"), ("*", "*")]
-        {
+        for (before, after) in [("Accept", "Accept, Origin"), ("accept, origin", "accept, origin"), ("*", "*")] {
             let mut headers = HeaderMap::new();
             headers.insert(VARY, HeaderValue::from_static(before));
             cors.apply(APP, &mut headers);

@@ -42,17 +42,11 @@ const DENIED: &[&str] = &[
     "x-copilotcloud-public-api-key",
 ];
 
-const DENIED_PREFIXES: &[&str] =
-    &["x-amz-", "x-azure-", "x-fastly-", "x-vercel-", "x-middleware-", "x-copilotcloud-"];
+const DENIED_PREFIXES: &[&str] = &["x-amz-", "x-azure-", "x-fastly-", "x-vercel-", "x-middleware-", "x-copilotcloud-"];
 
 impl Default for ForwardPolicy {
     fn default() -> ForwardPolicy {
-        ForwardPolicy {
-            allow: Vec::new(),
-            deny: Vec::new(),
-            deny_prefixes: Vec::new(),
-            use_default_denylist: true,
-        }
+        ForwardPolicy { allow: Vec::new(), deny: Vec::new(), deny_prefixes: Vec::new(), use_default_denylist: true }
     }
 }
 
@@ -200,8 +194,7 @@ mod tests {
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
             .collect();
-        let mut names: Vec<String> =
-            policy.resolve().forwarded(&inbound).keys().map(ToString::to_string).collect();
+        let mut names: Vec<String> = policy.resolve().forwarded(&inbound).keys().map(ToString::to_string).collect();
         names.sort();
         names
     }

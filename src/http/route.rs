@@ -236,9 +236,7 @@ pub(super) fn below_base<'p>(base: &str, path: &'p str) -> Option<&'p str> {
 /// Resolves `.` and `..` segments as a URL parser does, percent-encoded ones included.
 pub(super) fn without_dots(path: &str) -> std::borrow::Cow<'_, str> {
     let is_dot = |s: &str| s == "." || s.eq_ignore_ascii_case("%2e");
-    let is_dots = |s: &str| {
-        matches!(s.to_ascii_lowercase().as_str(), ".." | ".%2e" | "%2e." | "%2e%2e")
-    };
+    let is_dots = |s: &str| matches!(s.to_ascii_lowercase().as_str(), ".." | ".%2e" | "%2e." | "%2e%2e");
     if !path.split('/').any(|segment| is_dot(segment) || is_dots(segment)) {
         return path.into();
     }

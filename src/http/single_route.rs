@@ -126,10 +126,9 @@ pub(super) fn allowed_resource(route: &Route, memories_exposed: bool) -> bool {
         | Route::ThreadEvents { .. }
         | Route::ThreadState { .. }
         | Route::Annotate => true,
-        Route::MemoriesList
-        | Route::MemoriesRecall
-        | Route::MemoriesSubscribe
-        | Route::MemoryMutate { .. } => memories_exposed,
+        Route::MemoriesList | Route::MemoriesRecall | Route::MemoriesSubscribe | Route::MemoryMutate { .. } => {
+            memories_exposed
+        }
         _ => false,
     }
 }
@@ -182,9 +181,7 @@ fn target(method: &'static str, params: Params<'_>) -> Result<Target, EnvelopeEr
         "agent/run" => Route::AgentRun { agent_id: params.string("agentId")? },
         "agent/suggest" => Route::AgentSuggest { agent_id: params.string("agentId")? },
         "agent/connect" => Route::AgentConnect { agent_id: params.string("agentId")? },
-        "agent/stop" => {
-            Route::AgentStop { agent_id: params.string("agentId")?, thread_id: params.string("threadId")? }
-        }
+        "agent/stop" => Route::AgentStop { agent_id: params.string("agentId")?, thread_id: params.string("threadId")? },
         "info" => Route::Info,
         "inspector/metadata" => Route::InspectorMetadata,
         "inspector/learning" => {

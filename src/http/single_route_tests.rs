@@ -163,9 +163,7 @@ fn resource_paths_are_read_as_urls() {
 
 #[test]
 fn resource_paths_stay_on_this_host() {
-    for path in
-        ["//evil.example.com/threads", "threads", "http://evil/threads", "/\\evil/threads", "/\t/evil"]
-    {
+    for path in ["//evil.example.com/threads", "threads", "http://evil/threads", "/\\evil/threads", "/\t/evil"] {
         let refused = resource(&json!({"path": path, "httpMethod": "GET"}));
         assert_eq!(refused, Err(EnvelopeError::ResourcePath), "{path}");
     }

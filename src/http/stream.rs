@@ -82,11 +82,8 @@ where
 {
     pub(super) fn new(stream: S, keep_alive: Option<Duration>) -> SseBody<S> {
         let last = Instant::now();
-        let keep_alive = keep_alive.filter(|interval| !interval.is_zero()).map(|interval| KeepAlive {
-            interval,
-            last,
-            timer: None,
-        });
+        let keep_alive =
+            keep_alive.filter(|interval| !interval.is_zero()).map(|interval| KeepAlive { interval, last, timer: None });
         SseBody { stream: Some(stream), held: None, keep_alive }
     }
 
@@ -154,10 +151,7 @@ where
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let bytes = match self.poll_batch(cx) {
             Poll::Ready(Some(first)) => {
                 let bytes = self.join_ready(first, cx);
@@ -227,10 +221,7 @@ mod tests {
         let (feed, mut body) = body(Some(15 * SECOND));
         let start = Instant::now();
         for _ in 0..4 {
-            assert!(
-                tokio::time::timeout(10 * SECOND, next(&mut body)).await.is_err(),
-                "not silent for long enough"
-            );
+            assert!(tokio::time::timeout(10 * SECOND, next(&mut body)).await.is_err(), "not silent for long enough");
             feed.send(Bytes::from_static(b"data: {}\n\n")).unwrap();
             assert_eq!(next(&mut body).await.unwrap(), "data: {}\n\n");
         }

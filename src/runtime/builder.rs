@@ -58,12 +58,7 @@ impl Default for Builder {
             transcription: None,
             keep_alive: Duration::from_secs(15),
             debug_feed: false,
-            options: Options {
-                keep_alive: None,
-                expose_memory_routes: false,
-                a2ui: None,
-                open_generative_ui: false,
-            },
+            options: Options { keep_alive: None, expose_memory_routes: false, a2ui: None, open_generative_ui: false },
         }
     }
 }
@@ -146,8 +141,7 @@ impl Builder {
         if self.keep_alive > MAX_KEEP_ALIVE {
             return Err(BuildError::KeepAliveTooLong(self.keep_alive));
         }
-        let options =
-            Options { keep_alive: (!self.keep_alive.is_zero()).then_some(self.keep_alive), ..self.options };
+        let options = Options { keep_alive: (!self.keep_alive.is_zero()).then_some(self.keep_alive), ..self.options };
         let runner = self.runner.unwrap_or_else(|| Arc::new(MemoryRunner::new()));
         let feed = self.debug_feed.then(DebugFeed::default);
         Ok(CopilotRuntime {

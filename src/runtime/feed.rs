@@ -64,17 +64,9 @@ async fn next(events: &mut Receiver<Bytes>) -> Option<Bytes> {
 }
 
 /// Shows a response's events to the feed as they are written. A response nobody reads any more is shown no more.
-pub(crate) fn tap(
-    feed: &DebugFeed,
-    agent_id: &str,
-    stream: BoxStream<'static, Frames>,
-) -> BoxStream<'static, Frames> {
-    let mut tap = Tap {
-        feed: feed.clone(),
-        agent_id: agent_id.into(),
-        thread_id: text("").into(),
-        run_id: text("").into(),
-    };
+pub(crate) fn tap(feed: &DebugFeed, agent_id: &str, stream: BoxStream<'static, Frames>) -> BoxStream<'static, Frames> {
+    let mut tap =
+        Tap { feed: feed.clone(), agent_id: agent_id.into(), thread_id: text("").into(), run_id: text("").into() };
     stream.inspect(move |frames| tap.pass(frames)).boxed()
 }
 
@@ -156,10 +148,8 @@ mod tests {
     use crate::agui::Event;
 
     fn frames(events: &[&str]) -> Frames {
-        let events: Vec<Event> = events
-            .iter()
-            .map(|event| Event::parse(Bytes::copy_from_slice(event.as_bytes())).unwrap())
-            .collect();
+        let events: Vec<Event> =
+            events.iter().map(|event| Event::parse(Bytes::copy_from_slice(event.as_bytes())).unwrap()).collect();
         Frames::of(&events)
     }
 
@@ -196,15 +186,9 @@ mod tests {
             ready(&mut watch),
             [
                 ": connected\n\n".to_owned(),
-                format!(
-                    ",\"agentId\":\"a\\\"gent\",\"threadId\":\"\",\"runId\":\"\",\"event\":{ERROR}}}\n\n"
-                ),
-                format!(
-                    ",\"agentId\":\"a\\\"gent\",\"threadId\":\"t\\n\",\"runId\":\"r1\",\"event\":{STARTED}}}\n\n"
-                ),
-                format!(
-                    ",\"agentId\":\"a\\\"gent\",\"threadId\":\"t\\n\",\"runId\":\"r1\",\"event\":{ENDED}}}\n\n"
-                ),
+                format!(",\"agentId\":\"a\\\"gent\",\"threadId\":\"\",\"runId\":\"\",\"event\":{ERROR}}}\n\n"),
+                format!(",\"agentId\":\"a\\\"gent\",\"threadId\":\"t\\n\",\"runId\":\"r1\",\"event\":{STARTED}}}\n\n"),
+                format!(",\"agentId\":\"a\\\"gent\",\"threadId\":\"t\\n\",\"runId\":\"r1\",\"event\":{ENDED}}}\n\n"),
             ]
         );
     }
@@ -221,8 +205,7 @@ mod tests {
         assert!(feed.is_watched());
         send.send(frames(&[ENDED])).unwrap();
         tapped.next().await;
-        let wanted =
-            format!(",\"agentId\":\"a\",\"threadId\":\"t\\n\",\"runId\":\"r1\",\"event\":{ENDED}}}\n\n");
+        let wanted = format!(",\"agentId\":\"a\",\"threadId\":\"t\\n\",\"runId\":\"r1\",\"event\":{ENDED}}}\n\n");
         assert_eq!(ready(&mut watch), [": connected\n\n".to_owned(), wanted]);
         drop(watch);
         assert!(!feed.is_watched());

@@ -14,9 +14,7 @@ use http::request::Parts;
 
 use crate::agent::{Agent, AgentSource, Agents, ResolveError};
 use crate::agui::{Event, Frames, RunAgentInput};
-use crate::runner::{
-    AgentRunner, FrameStream, RunRequest, RunnerError, StopRequest, Stopped, codes, run_stateless,
-};
+use crate::runner::{AgentRunner, FrameStream, RunRequest, RunnerError, StopRequest, Stopped, codes, run_stateless};
 use crate::transcription::TranscriptionService;
 
 pub use builder::{A2ui, BuildError, Builder};
@@ -104,7 +102,12 @@ impl CopilotRuntime {
         let request = RunRequest { agent_id: found.id, agent: found.agent, input, headers };
         let (thread_id, run_id) = (request.input.thread_id.clone(), request.input.run_id.clone());
         let stream = self.shared.runner.run(request).await.unwrap_or_else(|refused| {
-            tracing::warn!(thread.id = thread_id, run.id = run_id, code = refused.code(), "the run was refused: {refused}");
+            tracing::warn!(
+                thread.id = thread_id,
+                run.id = run_id,
+                code = refused.code(),
+                "the run was refused: {refused}"
+            );
             one_error(&refused.to_string(), refused.code())
         });
         self.shown(&agent_id, stream)

@@ -20,20 +20,26 @@ const SUB1: &str = r#"{"type":"TEXT_MESSAGE_CHUNK","messageId":"s","delta":"1","
 
 #[test]
 fn chunks_become_start_and_content() {
-    assert_eq!(expand(&[A1, A2]).unwrap(), [
-        "TEXT_MESSAGE_START,messageId:a,role:assistant",
-        "TEXT_MESSAGE_CONTENT,messageId:a,delta:1",
-        "TEXT_MESSAGE_CONTENT,messageId:a,delta:2",
-    ]);
+    assert_eq!(
+        expand(&[A1, A2]).unwrap(),
+        [
+            "TEXT_MESSAGE_START,messageId:a,role:assistant",
+            "TEXT_MESSAGE_CONTENT,messageId:a,delta:1",
+            "TEXT_MESSAGE_CONTENT,messageId:a,delta:2",
+        ]
+    );
 }
 
 #[test]
 fn chunk_fields_travel_but_not_those_of_the_envelope() {
     let chunk = r#"{"type":"TEXT_MESSAGE_CHUNK","messageId":"a","role":"user","name":"n","delta":"x","metadata":{"k":1},"subagentRunId":"s","timestamp":1,"rawEvent":2,"x":3}"#;
-    assert_eq!(expand(&[chunk]).unwrap(), [
-        "TEXT_MESSAGE_START,messageId:a,role:user,name:n,subagentRunId:s,metadata:{k:1",
-        "TEXT_MESSAGE_CONTENT,messageId:a,delta:x,subagentRunId:s,metadata:{k:1",
-    ]);
+    assert_eq!(
+        expand(&[chunk]).unwrap(),
+        [
+            "TEXT_MESSAGE_START,messageId:a,role:user,name:n,subagentRunId:s,metadata:{k:1",
+            "TEXT_MESSAGE_CONTENT,messageId:a,delta:x,subagentRunId:s,metadata:{k:1",
+        ]
+    );
 }
 
 #[test]
@@ -47,10 +53,10 @@ fn delta_keeps_its_text() {
 #[test]
 fn tool_call_chunk_carries_name_and_parent() {
     let chunk = r#"{"type":"TOOL_CALL_CHUNK","toolCallId":"c","toolCallName":"f","parentMessageId":"p","delta":"{"}"#;
-    assert_eq!(expand(&[chunk]).unwrap(), [
-        "TOOL_CALL_START,toolCallId:c,toolCallName:f,parentMessageId:p",
-        "TOOL_CALL_ARGS,toolCallId:c,delta:{",
-    ]);
+    assert_eq!(
+        expand(&[chunk]).unwrap(),
+        ["TOOL_CALL_START,toolCallId:c,toolCallName:f,parentMessageId:p", "TOOL_CALL_ARGS,toolCallId:c,delta:{",]
+    );
 }
 
 #[test]
@@ -63,12 +69,15 @@ fn reasoning_chunk_starts_with_its_role() {
 fn other_id_or_kind_closes_first() {
     let b = r#"{"type":"TEXT_MESSAGE_CHUNK","messageId":"b"}"#;
     let tool = r#"{"type":"TOOL_CALL_CHUNK","toolCallId":"c","toolCallName":"f"}"#;
-    assert_eq!(expand(&[A1, b, tool]).unwrap()[2..], [
-        "TEXT_MESSAGE_END,messageId:a",
-        "TEXT_MESSAGE_START,messageId:b,role:assistant",
-        "TEXT_MESSAGE_END,messageId:b",
-        "TOOL_CALL_START,toolCallId:c,toolCallName:f",
-    ]);
+    assert_eq!(
+        expand(&[A1, b, tool]).unwrap()[2..],
+        [
+            "TEXT_MESSAGE_END,messageId:a",
+            "TEXT_MESSAGE_START,messageId:b,role:assistant",
+            "TEXT_MESSAGE_END,messageId:b",
+            "TOOL_CALL_START,toolCallId:c,toolCallName:f",
+        ]
+    );
 }
 
 #[test]
@@ -111,16 +120,15 @@ fn ordinary_event_closes_its_lane_only() {
     let custom = r#"{"type":"CUSTOM","name":"n","value":1}"#;
     assert_eq!(expand(&[A1, SUB1, custom]).unwrap()[4..], ["TEXT_MESSAGE_END,messageId:a", "CUSTOM,name:n,value:1"]);
     let tagged = r#"{"type":"CUSTOM","subagentRunId":"s1"}"#;
-    assert_eq!(expand(&[A1, SUB1, tagged]).unwrap()[4..], [
-        "TEXT_MESSAGE_END,messageId:s,subagentRunId:s1",
-        "CUSTOM,subagentRunId:s1",
-    ]);
+    assert_eq!(
+        expand(&[A1, SUB1, tagged]).unwrap()[4..],
+        ["TEXT_MESSAGE_END,messageId:s,subagentRunId:s1", "CUSTOM,subagentRunId:s1",]
+    );
 }
 
 #[test]
 fn side_events_close_nothing() {
-    for kind in
-        ["RAW", "ACTIVITY_SNAPSHOT", "ACTIVITY_DELTA", "REASONING_ENCRYPTED_VALUE", "SUBAGENT_STARTED", "NEWER"]
+    for kind in ["RAW", "ACTIVITY_SNAPSHOT", "ACTIVITY_DELTA", "REASONING_ENCRYPTED_VALUE", "SUBAGENT_STARTED", "NEWER"]
     {
         let event = format!(r#"{{"type":"{kind}"}}"#);
         assert_eq!(expand(&[A1, &event]).unwrap()[2..], [kind]);
@@ -131,21 +139,20 @@ fn side_events_close_nothing() {
 fn run_events_close_all_lanes_in_order() {
     for kind in ["RUN_STARTED", "RUN_FINISHED", "RUN_ERROR", "MESSAGES_SNAPSHOT"] {
         let event = format!(r#"{{"type":"{kind}"}}"#);
-        assert_eq!(expand(&[SUB1, A1, &event]).unwrap()[4..], [
-            "TEXT_MESSAGE_END,messageId:s,subagentRunId:s1",
-            "TEXT_MESSAGE_END,messageId:a",
-            kind,
-        ]);
+        assert_eq!(
+            expand(&[SUB1, A1, &event]).unwrap()[4..],
+            ["TEXT_MESSAGE_END,messageId:s,subagentRunId:s1", "TEXT_MESSAGE_END,messageId:a", kind,]
+        );
     }
 }
 
 #[test]
 fn end_of_a_subagent_closes_its_lane() {
     let end = r#"{"type":"SUBAGENT_FINISHED","subagentRunId":"s1"}"#;
-    assert_eq!(expand(&[A1, SUB1, end]).unwrap()[4..], [
-        "TEXT_MESSAGE_END,messageId:s,subagentRunId:s1",
-        "SUBAGENT_FINISHED,subagentRunId:s1",
-    ]);
+    assert_eq!(
+        expand(&[A1, SUB1, end]).unwrap()[4..],
+        ["TEXT_MESSAGE_END,messageId:s,subagentRunId:s1", "SUBAGENT_FINISHED,subagentRunId:s1",]
+    );
     assert_eq!(expand(&[A1, r#"{"type":"SUBAGENT_ERROR"}"#]).unwrap()[2..], ["SUBAGENT_ERROR"]);
 }
 

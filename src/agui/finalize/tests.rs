@@ -29,10 +29,13 @@ fn empty_run_ends_with_terminal_alone() {
 
 #[test]
 fn stop_before_any_event_starts_the_run() {
-    assert_eq!(close(&[], Ending::Stopped), [
-        r#"{"type":"RUN_STARTED","threadId":"t","runId":"r"}"#,
-        r#"{"type":"RUN_FINISHED","threadId":"t","runId":"r"}"#,
-    ]);
+    assert_eq!(
+        close(&[], Ending::Stopped),
+        [
+            r#"{"type":"RUN_STARTED","threadId":"t","runId":"r"}"#,
+            r#"{"type":"RUN_FINISHED","threadId":"t","runId":"r"}"#,
+        ]
+    );
 }
 
 #[test]
@@ -59,13 +62,21 @@ fn failure_without_text_reads_as_incomplete() {
 
 #[test]
 fn open_messages_close_in_opening_order() {
-    let events =
-        [Event::text_start("b"), Event::text_start("a"), Event::text_start("c"), Event::text_end("a"), Event::text_start("")];
-    assert_eq!(close(&events, Ending::Incomplete), [
-        r#"{"type":"TEXT_MESSAGE_END","messageId":"b"}"#,
-        r#"{"type":"TEXT_MESSAGE_END","messageId":"c"}"#,
-        INCOMPLETE_ERROR,
-    ]);
+    let events = [
+        Event::text_start("b"),
+        Event::text_start("a"),
+        Event::text_start("c"),
+        Event::text_end("a"),
+        Event::text_start(""),
+    ];
+    assert_eq!(
+        close(&events, Ending::Incomplete),
+        [
+            r#"{"type":"TEXT_MESSAGE_END","messageId":"b"}"#,
+            r#"{"type":"TEXT_MESSAGE_END","messageId":"c"}"#,
+            INCOMPLETE_ERROR,
+        ]
+    );
 }
 
 #[test]
@@ -89,18 +100,21 @@ fn tool_calls_lacking_end_or_result_get_them() {
         )
     };
     let error = r#"{"status":"error","reason":"missing_terminal_event","message":"boom"}"#;
-    assert_eq!(close(&events, failed("boom")), [
-        r#"{"type":"TOOL_CALL_END","toolCallId":"open"}"#,
-        &result("open", error),
-        &result("ended", error),
-        r#"{"type":"TOOL_CALL_END","toolCallId":"answered"}"#,
-        r#"{"type":"RUN_ERROR","message":"boom","code":"INCOMPLETE_STREAM"}"#,
-    ]);
+    assert_eq!(
+        close(&events, failed("boom")),
+        [
+            r#"{"type":"TOOL_CALL_END","toolCallId":"open"}"#,
+            &result("open", error),
+            &result("ended", error),
+            r#"{"type":"TOOL_CALL_END","toolCallId":"answered"}"#,
+            r#"{"type":"RUN_ERROR","message":"boom","code":"INCOMPLETE_STREAM"}"#,
+        ]
+    );
     let stopped = r#"{"status":"stopped","reason":"stop_requested","message":"Run stopped by user"}"#;
-    assert_eq!(close(&events[1..3], Ending::Stopped), [
-        &result("ended", stopped),
-        r#"{"type":"RUN_FINISHED","threadId":"t","runId":"r"}"#,
-    ]);
+    assert_eq!(
+        close(&events[1..3], Ending::Stopped),
+        [&result("ended", stopped), r#"{"type":"RUN_FINISHED","threadId":"t","runId":"r"}"#,]
+    );
 }
 
 #[test]
@@ -114,13 +128,16 @@ fn stop_closes_steps_and_subagents() {
         event(r#"{"type":"STEP_STARTED","stepName":"done"}"#),
         event(r#"{"type":"STEP_FINISHED","stepName":"done"}"#),
     ];
-    assert_eq!(close(&events, Ending::Stopped), [
-        r#"{"type":"STEP_FINISHED","stepName":"inner","subagentRunId":"s1"}"#,
-        r#"{"type":"STEP_FINISHED","stepName":"outer"}"#,
-        r#"{"type":"SUBAGENT_ERROR","subagentRunId":"s2","message":"Run stopped by user","code":"STOPPED"}"#,
-        r#"{"type":"SUBAGENT_ERROR","subagentRunId":"s1","message":"Run stopped by user","code":"STOPPED"}"#,
-        r#"{"type":"RUN_FINISHED","threadId":"t","runId":"r"}"#,
-    ]);
+    assert_eq!(
+        close(&events, Ending::Stopped),
+        [
+            r#"{"type":"STEP_FINISHED","stepName":"inner","subagentRunId":"s1"}"#,
+            r#"{"type":"STEP_FINISHED","stepName":"outer"}"#,
+            r#"{"type":"SUBAGENT_ERROR","subagentRunId":"s2","message":"Run stopped by user","code":"STOPPED"}"#,
+            r#"{"type":"SUBAGENT_ERROR","subagentRunId":"s1","message":"Run stopped by user","code":"STOPPED"}"#,
+            r#"{"type":"RUN_FINISHED","threadId":"t","runId":"r"}"#,
+        ]
+    );
     // Nothing forbids a RUN_ERROR.
     assert_eq!(close(&events, Ending::Incomplete), [INCOMPLETE_ERROR]);
 }

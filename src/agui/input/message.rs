@@ -8,7 +8,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::InvalidInput;
-use super::shape::{Checked, Found, Name, Problem, text};
+use super::read::Found;
+use super::shape::{Checked, Field, Problem, text};
 use super::tables::MESSAGE;
 
 /// One message of a conversation: its JSON, and the fields the runtime steers by.
@@ -51,15 +52,8 @@ pub enum Role {
 
 impl Role {
     /// Every role.
-    pub const ALL: &[Role] = &[
-        Role::Developer,
-        Role::System,
-        Role::Assistant,
-        Role::User,
-        Role::Tool,
-        Role::Activity,
-        Role::Reasoning,
-    ];
+    pub const ALL: &[Role] =
+        &[Role::Developer, Role::System, Role::Assistant, Role::User, Role::Tool, Role::Activity, Role::Reasoning];
 
     /// The name on the wire.
     #[must_use]
@@ -116,8 +110,8 @@ impl Message {
 
     /// A message that was found in `source` and checked.
     pub(super) fn kept(source: &Arc<str>, checked: &Checked<'_, '_>) -> Result<Message, Problem> {
-        let id_json = checked.found.get(Name::Id).unwrap_or_default();
-        let id = text(id_json).ok_or_else(|| Problem::new("expected a string").at(Name::Id))?;
+        let id_json = checked.found.get(Field::Id).unwrap_or_default();
+        let id = text(id_json).ok_or_else(|| Problem::new("expected a string").at(Field::Id))?;
         let role = Role::ALL.get(checked.variant).copied().unwrap_or(Role::Activity);
         let place = |part: &str| {
             let start = (part.as_ptr() as usize).checked_sub(source.as_ptr() as usize)?;

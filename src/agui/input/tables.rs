@@ -1,13 +1,13 @@
 //! The typed parts of an input, one table each (rest-sse.md chapter 15.2): what either generation of
 //! the protocol accepts.
 
-use super::shape::{Kind, Member, Name, Shape, Variant};
+use super::shape::{Field, Kind, Member, Shape, Variant};
 
-const fn must(name: Name, kind: Kind) -> Member {
+const fn must(name: Field, kind: Kind) -> Member {
     Member { name, kind, required: true }
 }
 
-const fn may(name: Name, kind: Kind) -> Member {
+const fn may(name: Field, kind: Kind) -> Member {
     Member { name, kind, required: false }
 }
 
@@ -17,68 +17,68 @@ const fn variant(tag: &'static str, members: &'static [Member]) -> Variant {
 
 /// A message. The variants stand in the order of [`super::Role::ALL`].
 pub(super) static MESSAGE: Shape = Shape {
-    tag: Some(Name::Role),
+    tag: Some(Field::Role),
     variants: &[
         variant("developer", INSTRUCTION),
         variant("system", INSTRUCTION),
         variant(
             "assistant",
             &[
-                must(Name::Id, Kind::Text),
-                must(Name::Role, Kind::Text),
-                may(Name::Content, Kind::Text),
-                may(Name::ToolCalls, Kind::List(&TOOL_CALL)),
-                may(Name::Name, Kind::Text),
-                may(Name::EncryptedValue, Kind::Text),
-                may(Name::SubagentRunId, Kind::Text),
-                may(Name::Metadata, Kind::Map),
+                must(Field::Id, Kind::Text),
+                must(Field::Role, Kind::Text),
+                may(Field::Content, Kind::Text),
+                may(Field::ToolCalls, Kind::List(&TOOL_CALL)),
+                may(Field::Name, Kind::Text),
+                may(Field::EncryptedValue, Kind::Text),
+                may(Field::SubagentRunId, Kind::Text),
+                may(Field::Metadata, Kind::Map),
             ],
         ),
         variant(
             "user",
             &[
-                must(Name::Id, Kind::Text),
-                must(Name::Role, Kind::Text),
-                must(Name::Content, Kind::TextOrParts(&PART)),
-                may(Name::Name, Kind::Text),
-                may(Name::EncryptedValue, Kind::Text),
-                may(Name::SubagentRunId, Kind::Text),
-                may(Name::Metadata, Kind::Map),
+                must(Field::Id, Kind::Text),
+                must(Field::Role, Kind::Text),
+                must(Field::Content, Kind::TextOrParts(&PART)),
+                may(Field::Name, Kind::Text),
+                may(Field::EncryptedValue, Kind::Text),
+                may(Field::SubagentRunId, Kind::Text),
+                may(Field::Metadata, Kind::Map),
             ],
         ),
         variant(
             "tool",
             &[
-                must(Name::Id, Kind::Text),
-                must(Name::Role, Kind::Text),
-                must(Name::Content, Kind::TextOrParts(&PART)),
-                must(Name::ToolCallId, Kind::Text),
-                may(Name::Error, Kind::Text),
-                may(Name::EncryptedValue, Kind::Text),
-                may(Name::SubagentRunId, Kind::Text),
-                may(Name::Metadata, Kind::Map),
+                must(Field::Id, Kind::Text),
+                must(Field::Role, Kind::Text),
+                must(Field::Content, Kind::TextOrParts(&PART)),
+                must(Field::ToolCallId, Kind::Text),
+                may(Field::Error, Kind::Text),
+                may(Field::EncryptedValue, Kind::Text),
+                may(Field::SubagentRunId, Kind::Text),
+                may(Field::Metadata, Kind::Map),
             ],
         ),
         variant(
             "activity",
             &[
-                must(Name::Id, Kind::Text),
-                must(Name::Role, Kind::Text),
-                must(Name::ActivityType, Kind::Text),
-                must(Name::Content, Kind::Map),
-                may(Name::SubagentRunId, Kind::Text),
-                may(Name::Metadata, Kind::Map),
+                must(Field::Id, Kind::Text),
+                must(Field::Role, Kind::Text),
+                must(Field::ActivityType, Kind::Text),
+                must(Field::Content, Kind::Map),
+                may(Field::SubagentRunId, Kind::Text),
+                may(Field::Metadata, Kind::Map),
             ],
         ),
         variant(
             "reasoning",
             &[
-                must(Name::Id, Kind::Text),
-                must(Name::Role, Kind::Text),
-                must(Name::Content, Kind::Text),
-                may(Name::EncryptedValue, Kind::Text),
-                may(Name::SubagentRunId, Kind::Text),
-                may(Name::Metadata, Kind::Map),
+                must(Field::Id, Kind::Text),
+                must(Field::Role, Kind::Text),
+                must(Field::Content, Kind::Text),
+                may(Field::EncryptedValue, Kind::Text),
+                may(Field::SubagentRunId, Kind::Text),
+                may(Field::Metadata, Kind::Map),
             ],
         ),
     ],
@@ -86,13 +86,13 @@ pub(super) static MESSAGE: Shape = Shape {
 
 /// What a developer or system message holds.
 const INSTRUCTION: &[Member] = &[
-    must(Name::Id, Kind::Text),
-    must(Name::Role, Kind::Text),
-    must(Name::Content, Kind::Text),
-    may(Name::Name, Kind::Text),
-    may(Name::EncryptedValue, Kind::Text),
-    may(Name::SubagentRunId, Kind::Text),
-    may(Name::Metadata, Kind::Map),
+    must(Field::Id, Kind::Text),
+    must(Field::Role, Kind::Text),
+    must(Field::Content, Kind::Text),
+    may(Field::Name, Kind::Text),
+    may(Field::EncryptedValue, Kind::Text),
+    may(Field::SubagentRunId, Kind::Text),
+    may(Field::Metadata, Kind::Map),
 ];
 
 static TOOL_CALL: Shape = Shape {
@@ -100,30 +100,28 @@ static TOOL_CALL: Shape = Shape {
     variants: &[variant(
         "",
         &[
-            must(Name::Id, Kind::Text),
-            must(Name::Type, Kind::OneOf(&["function"])),
-            must(Name::Function, Kind::Object(&FUNCTION)),
-            may(Name::EncryptedValue, Kind::Text),
-            may(Name::Metadata, Kind::Map),
+            must(Field::Id, Kind::Text),
+            must(Field::Type, Kind::OneOf(&["function"])),
+            must(Field::Function, Kind::Object(&FUNCTION)),
+            may(Field::EncryptedValue, Kind::Text),
+            may(Field::Metadata, Kind::Map),
         ],
     )],
 };
 
-static FUNCTION: Shape = Shape {
-    tag: None,
-    variants: &[variant("", &[must(Name::Name, Kind::Text), must(Name::Arguments, Kind::Text)])],
-};
+static FUNCTION: Shape =
+    Shape { tag: None, variants: &[variant("", &[must(Field::Name, Kind::Text), must(Field::Arguments, Kind::Text)])] };
 
 static PART: Shape = Shape {
-    tag: Some(Name::Type),
+    tag: Some(Field::Type),
     variants: &[
         variant(
             "text",
             &[
-                must(Name::Type, Kind::Text),
-                must(Name::Text, Kind::Text),
-                may(Name::Id, Kind::Text),
-                may(Name::Metadata, Kind::Any),
+                must(Field::Type, Kind::Text),
+                must(Field::Text, Kind::Text),
+                may(Field::Id, Kind::Text),
+                may(Field::Metadata, Kind::Any),
             ],
         ),
         variant("image", MEDIA),
@@ -133,44 +131,44 @@ static PART: Shape = Shape {
         Variant {
             tag: "binary",
             members: &[
-                must(Name::Type, Kind::Text),
-                must(Name::MimeType, Kind::Text),
-                may(Name::Id, Kind::Text),
-                may(Name::Url, Kind::Text),
-                may(Name::Data, Kind::Text),
-                may(Name::Filename, Kind::Text),
+                must(Field::Type, Kind::Text),
+                must(Field::MimeType, Kind::Text),
+                may(Field::Id, Kind::Text),
+                may(Field::Url, Kind::Text),
+                may(Field::Data, Kind::Text),
+                may(Field::Filename, Kind::Text),
             ],
-            one_of: &[Name::Id, Name::Url, Name::Data],
+            one_of: &[Field::Id, Field::Url, Field::Data],
         },
     ],
 };
 
 /// What a part that is no text holds.
 const MEDIA: &[Member] = &[
-    must(Name::Type, Kind::Text),
-    must(Name::Source, Kind::Object(&SOURCE)),
-    may(Name::Id, Kind::Text),
-    may(Name::Metadata, Kind::Any),
+    must(Field::Type, Kind::Text),
+    must(Field::Source, Kind::Object(&SOURCE)),
+    may(Field::Id, Kind::Text),
+    may(Field::Metadata, Kind::Any),
 ];
 
 static SOURCE: Shape = Shape {
-    tag: Some(Name::Type),
+    tag: Some(Field::Type),
     variants: &[
         variant(
             "data",
-            &[must(Name::Type, Kind::Text), must(Name::Value, Kind::Text), must(Name::MimeType, Kind::Text)],
+            &[must(Field::Type, Kind::Text), must(Field::Value, Kind::Text), must(Field::MimeType, Kind::Text)],
         ),
         variant(
             "url",
-            &[must(Name::Type, Kind::Text), must(Name::Value, Kind::Text), may(Name::MimeType, Kind::Text)],
+            &[must(Field::Type, Kind::Text), must(Field::Value, Kind::Text), may(Field::MimeType, Kind::Text)],
         ),
         variant(
             "file",
             &[
-                must(Name::Type, Kind::Text),
-                must(Name::Value, Kind::Text),
-                may(Name::Provider, Kind::Text),
-                may(Name::MimeType, Kind::Text),
+                must(Field::Type, Kind::Text),
+                must(Field::Value, Kind::Text),
+                may(Field::Provider, Kind::Text),
+                may(Field::MimeType, Kind::Text),
             ],
         ),
     ],
@@ -182,10 +180,10 @@ pub(super) static TOOL: Shape = Shape {
     variants: &[variant(
         "",
         &[
-            must(Name::Name, Kind::Text),
-            must(Name::Description, Kind::Text),
-            may(Name::Parameters, Kind::Any),
-            may(Name::Metadata, Kind::Map),
+            must(Field::Name, Kind::Text),
+            must(Field::Description, Kind::Text),
+            may(Field::Parameters, Kind::Any),
+            may(Field::Metadata, Kind::Map),
         ],
     )],
 };
@@ -193,7 +191,7 @@ pub(super) static TOOL: Shape = Shape {
 /// A piece of context.
 pub(super) static CONTEXT: Shape = Shape {
     tag: None,
-    variants: &[variant("", &[must(Name::Description, Kind::Text), must(Name::Value, Kind::Text)])],
+    variants: &[variant("", &[must(Field::Description, Kind::Text), must(Field::Value, Kind::Text)])],
 };
 
 /// The answer to an interrupt.
@@ -202,10 +200,10 @@ pub(super) static RESUME_ENTRY: Shape = Shape {
     variants: &[variant(
         "",
         &[
-            must(Name::InterruptId, Kind::Text),
-            must(Name::Status, Kind::OneOf(&["resolved", "cancelled"])),
-            may(Name::Payload, Kind::Any),
-            may(Name::Metadata, Kind::Map),
+            must(Field::InterruptId, Kind::Text),
+            must(Field::Status, Kind::OneOf(&["resolved", "cancelled"])),
+            may(Field::Payload, Kind::Any),
+            may(Field::Metadata, Kind::Map),
         ],
     )],
 };

@@ -77,11 +77,15 @@ fn message_without_extras_keeps_its_text() {
 fn unknown_keys_vanish_at_every_typed_level() {
     assert_eq!(kept(r#"{"id":"u","role":"user","x":1,"content":"c"}"#), r#"{"id":"u","role":"user","content":"c"}"#);
     assert_eq!(
-        kept(r#"{"id":"u","role":"user","content":[{"type":"text","text":"a"},{"type":"image","x":1,"source":{"type":"url","value":"v","x":{}}}]}"#),
+        kept(
+            r#"{"id":"u","role":"user","content":[{"type":"text","text":"a"},{"type":"image","x":1,"source":{"type":"url","value":"v","x":{}}}]}"#
+        ),
         r#"{"id":"u","role":"user","content":[{"type":"text","text":"a"},{"type":"image","source":{"type":"url","value":"v"}}]}"#
     );
     assert_eq!(
-        kept(r#"{"id":"a","role":"assistant","toolCalls":[{"id":"c","type":"function","x":1,"function":{"name":"f","arguments":"{}","x":1}}]}"#),
+        kept(
+            r#"{"id":"a","role":"assistant","toolCalls":[{"id":"c","type":"function","x":1,"function":{"name":"f","arguments":"{}","x":1}}]}"#
+        ),
         r#"{"id":"a","role":"assistant","toolCalls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{}"}}]}"#
     );
     // Known to another role.
@@ -116,7 +120,9 @@ fn parts_of_both_generations_are_taken() {
 #[test]
 fn null_that_one_generation_refuses_vanishes() {
     assert_eq!(
-        kept(r#"{"id":"u","role":"user","content":[{"type":"image","source":{"type":"url","value":"v"},"metadata":null}]}"#),
+        kept(
+            r#"{"id":"u","role":"user","content":[{"type":"image","source":{"type":"url","value":"v"},"metadata":null}]}"#
+        ),
         r#"{"id":"u","role":"user","content":[{"type":"image","source":{"type":"url","value":"v"}}]}"#
     );
 }
@@ -140,11 +146,21 @@ fn problems_name_place_and_reason() {
         "messages[2].content: expected a string or an array of content parts"
     );
     assert_eq!(three(r#"{"id":"u","role":"system","content":[]}"#), "messages[2].content: expected a string");
-    assert_eq!(three(r#"{"id":"u","role":"activity","activityType":"a","content":[]}"#), "messages[2].content: expected an object");
-    assert_eq!(three(r#"{"id":"u","role":"user","content":"c","metadata":null}"#), "messages[2].metadata: expected an object");
-    assert!(three(r#"{"id":"u","role":"wizard"}"#).starts_with(r#"messages[2].role: expected "developer" or "system""#));
     assert_eq!(
-        three(r#"{"id":"u","role":"user","content":[{"type":"text","text":"x"},{"type":"binary","mimeType":"m","id":""}]}"#),
+        three(r#"{"id":"u","role":"activity","activityType":"a","content":[]}"#),
+        "messages[2].content: expected an object"
+    );
+    assert_eq!(
+        three(r#"{"id":"u","role":"user","content":"c","metadata":null}"#),
+        "messages[2].metadata: expected an object"
+    );
+    assert!(
+        three(r#"{"id":"u","role":"wizard"}"#).starts_with(r#"messages[2].role: expected "developer" or "system""#)
+    );
+    assert_eq!(
+        three(
+            r#"{"id":"u","role":"user","content":[{"type":"text","text":"x"},{"type":"binary","mimeType":"m","id":""}]}"#
+        ),
         "messages[2].content[1]: at least one of id, url, data is required"
     );
     assert_eq!(
@@ -214,6 +230,7 @@ fn message_views_read_what_is_there() {
     assert_eq!(Message::user("u\"", "x\n").json(), r#"{"id":"u\"","role":"user","content":"x\n"}"#);
     assert_eq!(Message::user("u\"", "x").id(), "u\"");
     assert!(Message::parse("{}").is_err());
-    let input = parse(&format!(r#"{{{MINIMAL},"tools":[{{"name":"a","description":""}},{{"name":"b","description":""}}]}}"#));
+    let input =
+        parse(&format!(r#"{{{MINIMAL},"tools":[{{"name":"a","description":""}},{{"name":"b","description":""}}]}}"#));
     assert_eq!(input.unwrap().tool_names().collect::<Vec<_>>(), ["a", "b"]);
 }

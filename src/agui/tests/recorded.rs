@@ -70,7 +70,8 @@ fn run_started_carries_the_input_as_recorded() {
 fn remote_agent_gets_the_input_as_recorded() {
     let mut compared = 0;
     for case in capture("remote.json").as_array().unwrap() {
-        let Some(sent) = case["observed"].as_array().into_iter().flatten().find_map(|o| o.get("upstreamRequest")) else {
+        let Some(sent) = case["observed"].as_array().into_iter().flatten().find_map(|o| o.get("upstreamRequest"))
+        else {
             continue;
         };
         let input = RunAgentInput::parse(&body(&case["exchanges"][0])).unwrap().for_agent(String::new);
@@ -132,7 +133,8 @@ fn scripted_agents_run_as_recorded() {
     for (name, exchange) in exchanges("run.json").into_iter().chain(exchanges("suggest.json")) {
         let path = exchange["request"]["path"].as_str().unwrap();
         let agent = path.rsplit('/').nth(1).unwrap();
-        let (Some(script), Some(events)) = (agents[agent]["script"].as_array(), exchange["response"]["events"].as_array())
+        let (Some(script), Some(events)) =
+            (agents[agent]["script"].as_array(), exchange["response"]["events"].as_array())
         else {
             continue;
         };

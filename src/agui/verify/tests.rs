@@ -41,7 +41,8 @@ const STARTED: &str = r#"{"type":"RUN_STARTED","threadId":"t","runId":"r"}"#;
 
 #[test]
 fn first_event_must_start_or_fail_the_run() {
-    for (event, fits) in [(STARTED, true), (ERROR, true), (FINISHED, false), (START, false), (r#"{"type":"X"}"#, false)] {
+    for (event, fits) in [(STARTED, true), (ERROR, true), (FINISHED, false), (START, false), (r#"{"type":"X"}"#, false)]
+    {
         let outcome = Verifier::default().check(&Event::parse(event).unwrap());
         assert_eq!(outcome.is_ok(), fits);
         assert!(fits || outcome.unwrap_err().to_string() == "First event must be 'RUN_STARTED'");
@@ -234,7 +235,10 @@ fn subagent_runs_once() {
 #[test]
 fn subagent_events_need_their_fields() {
     let missing = |kind: &str, more: &str| violation(&[&e(kind, more)]);
-    assert_eq!(missing("SUBAGENT_STARTED", r#""name":"n""#), "Cannot send 'SUBAGENT_STARTED' without a 'subagentRunId'.");
+    assert_eq!(
+        missing("SUBAGENT_STARTED", r#""name":"n""#),
+        "Cannot send 'SUBAGENT_STARTED' without a 'subagentRunId'."
+    );
     assert_eq!(
         missing("SUBAGENT_STARTED", r#""subagentRunId":"s""#),
         "Cannot send 'SUBAGENT_STARTED' without a 'name'."

@@ -43,21 +43,17 @@ pub(super) async fn stop(face: &Face, agent_id: &str, thread_id: &str, call: Cal
     let run_id = stop_target(&read(face, call.body).await?)?;
     find(face, &call.head, agent_id, Some(STOP_FAILED)).await?;
     let request = StopRequest { thread_id: thread_id.to_owned(), run_id: run_id.clone() };
-    let stopped = face
-        .runtime
-        .stop(request)
-        .await
-        .map_err(|failure| ApiError::Handler(STOP_FAILED, failure.to_string()))?;
+    let stopped =
+        face.runtime.stop(request).await.map_err(|failure| ApiError::Handler(STOP_FAILED, failure.to_string()))?;
     let not_stopped = |message: String| json!({"stopped": false, "message": message});
     let answer = match stopped {
         Stopped::Stopping => json!({
             "stopped": true,
             "interrupt": {"type": "RUN_ERROR", "message": "Run stopped by user", "code": "STOPPED"},
         }),
-        Stopped::OtherRun => not_stopped(format!(
-            "Run '{}' is not the active run for thread '{thread_id}'.",
-            run_id.unwrap_or_default()
-        )),
+        Stopped::OtherRun => {
+            not_stopped(format!("Run '{}' is not the active run for thread '{thread_id}'.", run_id.unwrap_or_default()))
+        }
         Stopped::NoActiveRun => match run_id {
             Some(run_id) => not_stopped(format!("Run '{run_id}' is not the active run for thread '{thread_id}'.")),
             None => not_stopped(format!("No active run for thread '{thread_id}'.")),

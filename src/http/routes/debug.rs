@@ -5,9 +5,9 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::http::body::Response;
-use crate::runtime::DebugFeed;
 use crate::http::error::text;
 use crate::http::stream::sse_response;
+use crate::runtime::DebugFeed;
 
 /// Answers with the feed, or as if it did not exist where it is off. Unlike upstream's, it has keep-alive
 /// comments (chapter 14, row 28).

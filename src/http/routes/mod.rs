@@ -115,10 +115,9 @@ pub(super) async fn handle(face: &Face, route: &Route, call: Call) -> Result<Res
         Route::ThreadState { thread_id } => threads::state(face, thread_id).await,
         Route::ThreadsClear => threads::clear(face).await,
         Route::ThreadsSubscribe | Route::ThreadArchive { .. } | Route::ThreadUpdate { .. } => threads::unsupported(),
-        Route::MemoriesList
-        | Route::MemoriesRecall
-        | Route::MemoriesSubscribe
-        | Route::MemoryMutate { .. } => intelligence::memories(),
+        Route::MemoriesList | Route::MemoriesRecall | Route::MemoriesSubscribe | Route::MemoryMutate { .. } => {
+            intelligence::memories()
+        }
         Route::Annotate => intelligence::annotate(),
         Route::InspectorMetadata => Ok(intelligence::inspector_metadata()),
         Route::InspectorLearning => Ok(intelligence::inspector_learning()),

@@ -53,16 +53,8 @@ const NO_BASE64: &str = "Failed to decode base64 audio data";
 const UNNAMED: &str = "recording.webm";
 const ASSUMED_TYPE: &str = "audio/webm";
 const UNTYPED: &str = "application/octet-stream";
-const AUDIO_TYPES: &[&str] = &[
-    "audio/mpeg",
-    "audio/mp3",
-    "audio/mp4",
-    "audio/wav",
-    "audio/webm",
-    "audio/ogg",
-    "audio/flac",
-    "audio/aac",
-];
+const AUDIO_TYPES: &[&str] =
+    &["audio/mpeg", "audio/mp3", "audio/mp4", "audio/wav", "audio/webm", "audio/ogg", "audio/flac", "audio/aac"];
 
 /// The rows of the contract's table that are ever produced.
 #[derive(Debug, PartialEq, Eq)]
@@ -91,9 +83,7 @@ impl Failure {
                 false,
                 format!("Unsupported audio format: {given}. Supported: {}", AUDIO_TYPES.join(", ")),
             ),
-            Failure::RateLimited => {
-                ("rate_limited", 429, true, "Rate limited. Please try again later.".into())
-            }
+            Failure::RateLimited => ("rate_limited", 429, true, "Rate limited. Please try again later.".into()),
             Failure::AuthFailed => {
                 ("auth_failed", 401, false, "Authentication failed with transcription provider".into())
             }
@@ -148,10 +138,8 @@ async fn audio_of_form(content_type: &str, body: Bytes) -> Result<Audio, Failure
 
 fn audio_of_json(body: &[u8]) -> Result<Audio, Failure> {
     let text = fields::text(body);
-    let found =
-        fields::read(&text, ["audio", "mimeType", "filename"]).map_err(|_| Failure::Request(NO_JSON))?;
-    let [audio, mime_type, filename] =
-        found.map(|json| json.and_then(fields::string).filter(|text| !text.is_empty()));
+    let found = fields::read(&text, ["audio", "mimeType", "filename"]).map_err(|_| Failure::Request(NO_JSON))?;
+    let [audio, mime_type, filename] = found.map(|json| json.and_then(fields::string).filter(|text| !text.is_empty()));
     let audio = audio.ok_or(Failure::Request(NO_AUDIO))?;
     let mime_type = mime_type.ok_or(Failure::Request(NO_TYPE))?;
     check_type(&mime_type)?;
@@ -215,11 +203,7 @@ mod tests {
         }
     }
 
-    async fn answer(
-        service: Option<&Echo>,
-        content_type: Option<&str>,
-        body: impl Into<Bytes>,
-    ) -> (u16, Value) {
+    async fn answer(service: Option<&Echo>, content_type: Option<&str>, body: impl Into<Bytes>) -> (u16, Value) {
         let service = service.map(|service| service as &dyn TranscriptionService);
         let response = transcribe(service, content_type, body.into()).await;
         assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
@@ -234,8 +218,7 @@ mod tests {
 
     /// A form with one part, the audio `00 01 02 03 04`.
     async fn form_answer(disposition: &str, part_type: &str) -> (u16, Value) {
-        let mut body =
-            format!("--b\r\nContent-Disposition: form-data; {disposition}\r\n{part_type}\r\n").into_bytes();
+        let mut body = format!("--b\r\nContent-Disposition: form-data; {disposition}\r\n{part_type}\r\n").into_bytes();
         body.extend_from_slice(b"\x00\x01\x02\x03\x04\r\n--b--\r\n");
         answer(Some(&Echo(None)), Some("multipart/form-data; boundary=b"), body).await
     }
@@ -295,8 +278,7 @@ mod tests {
             let wanted = json!({"text": "f.webm [0, 1, 2, 3, 4]", "size": 5, "type": "audio/webm"});
             assert_eq!(json_answer(&body).await, (200, wanted), "{audio}");
         }
-        let (_, unnamed) =
-            json_answer(&json!({"audio": "AA==", "mimeType": "audio/ogg", "filename": 1})).await;
+        let (_, unnamed) = json_answer(&json!({"audio": "AA==", "mimeType": "audio/ogg", "filename": 1})).await;
         assert_eq!(unnamed["text"], "recording.webm [0]");
     }
 
@@ -306,10 +288,7 @@ mod tests {
         assert_eq!(json_answer(&json!({"audio": 5, "mimeType": "audio/webm"})).await, refused(NO_AUDIO));
         assert_eq!(json_answer(&Value::Null).await, refused(NO_AUDIO));
         assert_eq!(json_answer(&json!({"audio": "AAAA"})).await, refused(NO_TYPE));
-        assert_eq!(
-            json_answer(&json!({"audio": "A*==", "mimeType": "audio/webm"})).await,
-            refused(NO_BASE64)
-        );
+        assert_eq!(json_answer(&json!({"audio": "A*==", "mimeType": "audio/webm"})).await, refused(NO_BASE64));
         assert_eq!(answer(Some(&Echo(None)), Some("application/json"), "{").await, refused(NO_JSON));
         for content_type in [None, Some("audio/webm")] {
             assert_eq!(answer(Some(&Echo(None)), content_type, "xx").await, refused(UNKNOWN_FORM));
@@ -337,10 +316,7 @@ mod tests {
         ];
         for (error, (status, code, message, retryable)) in rows {
             let wanted = json!({"error": code, "message": message, "retryable": retryable});
-            assert_eq!(
-                answer(Some(&Echo(Some(*error))), Some("application/json"), JSON).await,
-                (*status, wanted)
-            );
+            assert_eq!(answer(Some(&Echo(Some(*error))), Some("application/json"), JSON).await, (*status, wanted));
         }
     }
 }

@@ -289,10 +289,9 @@ impl Progress<'_> {
 fn ending(end: Result<End, StoreError>, stop: Option<StopReason>) -> Ending {
     match (end, stop) {
         (Err(failure), _) => Ending::Failed { message: failure.to_string(), code: Some(codes::STORE_FAILED) },
-        (Ok(_), Some(StopReason::Shutdown)) => Ending::Failed {
-            message: "The runtime is shutting down".to_owned(),
-            code: Some(codes::RUNTIME_SHUTDOWN),
-        },
+        (Ok(_), Some(StopReason::Shutdown)) => {
+            Ending::Failed { message: "The runtime is shutting down".to_owned(), code: Some(codes::RUNTIME_SHUTDOWN) }
+        }
         (Ok(_), Some(StopReason::User | StopReason::Superseded)) => Ending::Stopped,
         (Ok(End::Failed(failure)), None) => {
             warn!(error = %failure, "the agent failed");

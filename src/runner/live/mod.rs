@@ -15,9 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::log::{Log, Watch};
-use super::{
-    AgentRunner, FrameStream, RunRefused, RunRequest, RunnerError, StopRequest, Stopped, ThreadStore,
-};
+use super::{AgentRunner, FrameStream, RunRefused, RunRequest, RunnerError, StopRequest, Stopped, ThreadStore};
 
 /// Runs agents over a [`ThreadStore`].
 ///

@@ -248,7 +248,7 @@ fn surrogates() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn compacting_changes_no_message_and_no_state(steps in prop::collection::vec(step(), 0..60)) {
