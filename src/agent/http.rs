@@ -11,6 +11,7 @@ use http_body_util::BodyExt;
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Body, Client, StatusCode};
 use serde_json::Value;
+use tokio::time::timeout;
 use url::Url;
 
 use super::answer::{Answer, Watch, root};
@@ -71,6 +72,8 @@ struct Limits {
 const CONNECT_TIMEOUT: &str = "AGENT_CONNECT_TIMEOUT";
 /// The most bytes of an error's text that are read.
 const MAX_ERROR_BYTES: usize = 64 << 10;
+/// How long that may take.
+const MAX_ERROR_WAIT: Duration = Duration::from_secs(2);
 const MAX_REDIRECTS: usize = 5;
 /// Common servers close unused connections after five seconds: let go first, rather than lose a request.
 const KEEP_UNUSED: Duration = Duration::from_secs(4);
@@ -211,7 +214,7 @@ async fn ask(request: reqwest::RequestBuilder, limits: Limits) -> Result<Answer<
     let (status, headers) = (response.status(), response.headers());
     let content_type = header_text(headers, &CONTENT_TYPE).to_owned();
     if !status.is_success() {
-        let text = watch.limit(error_text(response.into_body())).await.unwrap_or_default();
+        let text = error_text(response.into_body()).await;
         return Err(AgentError::new(http_error(status, &content_type, text)));
     }
     let encoding = header_text(headers, &CONTENT_ENCODING);
@@ -244,18 +247,22 @@ fn redirect(attempt: Attempt<'_>) -> reqwest::redirect::Action {
     }
 }
 
-/// The start of the body, as far as it came.
+/// The start of the body, as far as it comes soon.
 async fn error_text(mut body: Body) -> String {
     let mut text = Vec::new();
-    while let Some(Ok(frame)) = body.frame().await {
-        if let Ok(data) = frame.into_data() {
-            let room = MAX_ERROR_BYTES - text.len();
-            text.extend_from_slice(&data[..data.len().min(room)]);
-            if text.len() == MAX_ERROR_BYTES {
-                break;
+    let read = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            if let Ok(data) = frame.into_data() {
+                let room = MAX_ERROR_BYTES - text.len();
+                text.extend_from_slice(&data[..data.len().min(room)]);
+                if text.len() == MAX_ERROR_BYTES {
+                    break;
+                }
             }
         }
-    }
+    };
+    // What came in time is better than nothing.
+    let _ = timeout(MAX_ERROR_WAIT, read).await;
     String::from_utf8_lossy(&text).into_owned()
 }
 

@@ -1,13 +1,14 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use futures_util::StreamExt;
 use serde_json::json;
 use tokio::net::TcpListener;
 
 use super::upstream::{Script, Seen, Step, Upstream, send};
 use super::*;
-use crate::agui::RunAgentInput;
+use crate::agui::{RunAgentInput, SseParser};
 
 const STARTED: &str = r#"{"type":"RUN_STARTED","threadId":"t","runId":"r"}"#;
 const FINISHED: &str = r#"{"type":"RUN_FINISHED","threadId":"t","runId":"r"}"#;
@@ -372,6 +373,29 @@ async fn large_event_is_refused() {
     assert_eq!(events, [STARTED]);
     let failure = failure.unwrap();
     assert!(failure.message().ends_with("an event is larger than the limit of 1000 bytes"), "{failure}");
+}
+
+#[test]
+fn parsing_takes_linear_time() {
+    let chunk = Bytes::from(vec![b'x'; 16 << 10]);
+    let mut parser = SseParser::new(8 << 20);
+    let start = Instant::now();
+    parser.push(Bytes::from_static(b"data: "));
+    for _ in 0..256 {
+        assert_eq!(parser.next(), Ok(None));
+        parser.push(chunk.clone());
+    }
+    assert_eq!(parser.next(), Ok(None));
+    assert_eq!(parser.finish().unwrap().unwrap().len(), 4 << 20);
+    // Searching from the start for every chunk would look at 500 MB: many seconds in a test.
+    assert!(start.elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn stalled_error_text_is_cut() {
+    let head = "HTTP/1.1 503 No\r\ncontent-type: text/plain";
+    let (message, _) = failure_of(Script::with_head(head, vec![send("busy"), Step::Pause(60_000)])).await;
+    assert_eq!(message, "HTTP 503: busy");
 }
 
 #[tokio::test]

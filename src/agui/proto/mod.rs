@@ -52,7 +52,7 @@ impl ProtoDecoder {
     ///
     /// # Errors
     /// [`ProtoError`] when the message is too large or no event.
-    #[allow(clippy::should_implement_trait, reason = "not an iterator: `None` is not the end")]
+    #[expect(clippy::should_implement_trait, reason = "not an iterator: `None` is not the end")]
     pub fn next(&mut self) -> Result<Option<Event>, ProtoError> {
         let Some(prefix) = self.buffer.first_chunk::<PREFIX>() else {
             return Ok(None);
