@@ -278,28 +278,6 @@ fn http_error(status: StatusCode, content_type: &str, text: String) -> String {
     format!("HTTP {}: {text}", status.as_u16())
 }
 
-// MERGE: remove this block; `RunAgentInput::to_json` hides it as soon as it is there.
-trait ToJson {
-    fn to_json(&self) -> String;
-}
-
-#[rustfmt::skip]
-impl ToJson for crate::agui::RunAgentInput {
-    fn to_json(&self) -> String {
-        let raw = |list: &[crate::agui::RawJson]| list.iter().map(|item| item.get().to_owned()).collect::<Vec<_>>().join(",");
-        let messages: Vec<&str> = self.messages.iter().map(|message| message.json()).collect();
-        let mut json = format!(
-            r#"{{"threadId":{},"runId":{},"messages":[{}],"tools":[{}],"context":[{}],"forwardedProps":{}"#,
-            Value::from(self.thread_id.as_str()), Value::from(self.run_id.as_str()), messages.join(","), raw(&self.tools), raw(&self.context),
-            self.forwarded_props.as_ref().map_or("{}", |props| props.get()),
-        );
-        if let Some(state) = &self.state { json += &format!(r#","state":{}"#, state.get()); }
-        if let Some(resume) = &self.resume { json += &format!(r#","resume":[{}]"#, raw(resume)); }
-        json + "}"
-    }
-}
-// MERGE: end.
-
 impl fmt::Debug for HttpAgent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The query and the user part may hold secrets.
