@@ -168,6 +168,7 @@ impl fmt::Debug for OpenAiTranscription {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "its tasks end with the test's runtime")]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;

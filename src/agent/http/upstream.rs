@@ -1,5 +1,7 @@
 //! A remote agent for tests: a raw server that plays a script.
 
+#![expect(clippy::disallowed_methods, reason = "its tasks end with the test's runtime")]
+
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
