@@ -1,0 +1,3 @@
+//! One test binary; a module per promise or route family.
+
+mod engine;
