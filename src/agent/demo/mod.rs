@@ -29,16 +29,26 @@ use super::{Agent, AgentCall, AgentError, EventStream};
 #[derive(Clone, Debug)]
 pub struct DemoAgent {
     pace: Duration,
+    description: String,
 }
 
 /// About as fast as a quick model.
 const PACE: Duration = Duration::from_millis(20);
 
+const DESCRIPTION: &str = "Shows what a chat can do, without a model; say help";
+
 impl DemoAgent {
     /// A demo agent that says a word every 20 ms.
     #[must_use]
     pub fn new() -> DemoAgent {
-        DemoAgent { pace: PACE }
+        DemoAgent { pace: PACE, description: DESCRIPTION.to_owned() }
+    }
+
+    /// Says something else of what the agent is for.
+    #[must_use]
+    pub fn described(mut self, description: impl Into<String>) -> DemoAgent {
+        self.description = description.into();
+        self
     }
 
     /// Sets the time a word takes; zero says everything at once.
@@ -72,7 +82,7 @@ impl Agent for DemoAgent {
     }
 
     fn description(&self) -> &str {
-        "Shows what the chat can do, without a model: answers `help`"
+        &self.description
     }
 
     fn class_name(&self) -> &str {
