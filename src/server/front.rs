@@ -1,0 +1,77 @@
+//! Which mount a request belongs to, and what is answered where there is none.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, StatusCode};
+use tower::Service;
+use url::Url;
+
+use crate::http::CopilotService;
+
+/// A service and the path it lies at, without a slash at its end.
+#[derive(Clone, Debug)]
+pub(super) struct Mount {
+    pub(super) path: String,
+    pub(super) service: CopilotService,
+}
+
+/// Everything the listener serves: the mounts, and a page at `/`.
+pub(super) fn router(mounts: Vec<Mount>, page: String) -> Router {
+    let mounts: Arc<[Mount]> = mounts.into();
+    let page: Arc<str> = page.into();
+    // No route per mount: a runtime's path may hold anything, and the service wants to see it whole.
+    Router::new().fallback(move |request: Request| {
+        let (mounts, page) = (mounts.clone(), page.clone());
+        async move { answer(&mounts, &page, request).await }
+    })
+}
+
+async fn answer(mounts: &[Mount], page: &str, request: Request) -> Response {
+    let path = resolved(request.uri().path());
+    if let Some(mount) = mounts.iter().find(|mount| mount.covers(&path)) {
+        let mut service = mount.service.clone();
+        let ready = std::future::poll_fn(|cx| Service::<Request>::poll_ready(&mut service, cx)).await;
+        return match ready {
+            Ok(()) => match service.call(request).await {
+                Ok(response) => response.map(Body::new),
+                Err(never) => match never {},
+            },
+            Err(never) => match never {},
+        };
+    }
+    if path == "/" && request.method() == Method::GET {
+        return plain(StatusCode::OK, "text/plain; charset=utf-8", page.to_owned());
+    }
+    plain(StatusCode::NOT_FOUND, "application/json", r#"{"error":"Not found"}"#.to_owned())
+}
+
+impl Mount {
+    fn covers(&self, path: &str) -> bool {
+        let base = self.path.trim_end_matches('/');
+        path.strip_prefix(base).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+}
+
+/// The path with its dot segments resolved, as URL parsers do it.
+fn resolved(path: &str) -> String {
+    let mut url = Url::parse("http://localhost/").ok();
+    if let Some(url) = &mut url
+        && (path.contains("/.") || path.contains("/%2"))
+    {
+        url.set_path(path);
+        return url.path().to_owned();
+    }
+    path.to_owned()
+}
+
+fn plain(status: StatusCode, content_type: &'static str, body: String) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
