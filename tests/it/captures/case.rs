@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
@@ -340,8 +341,10 @@ pub(crate) enum Step {
     Sleep(u64),
     Throw(String),
     ThrowSync(String),
-    WaitAbort(Value),
-    Hang(Value),
+    /// Until the agent is stopped, then as `on_abort` says.
+    WaitAbort(IgnoredAny),
+    /// For ever, stopped or not.
+    Hang(IgnoredAny),
 }
 
 /// What a scripted agent does when it is stopped during a pause.

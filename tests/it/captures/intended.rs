@@ -154,6 +154,13 @@ const INTENDED: &[Intended] = &[
             case.set_events("x1", hello("t", "r", &json!({"state": {}, "messages": [], "forwardedProps": {}})));
         },
     ),
+    differs("run/input-echo-state-null", "AG-UI 1.0.0 refuses an input whose forwardedProps are null", |case| {
+        case.edit_events("x1", |events| {
+            if let Some(input) = events[0]["input"].as_object_mut() {
+                input.shift_remove("forwardedProps");
+            }
+        });
+    }),
     differs("single-route/express-single-route-subpath", "everything below the base path is the one route", |case| {
         case.set_json("x1", 200, single_route_info());
         case.answer("x1").headers.insert("access-control-allow-origin".to_owned(), "*".to_owned());

@@ -2,23 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::values::{Unlike, is_masked};
 
-/// The difference between the spellings of two JSON texts of equal value, if there is one.
+/// The difference between the spellings of two JSON texts, if they are equal as values.
 pub(crate) fn difference(recorded: &[u8], ours: &[u8]) -> Option<Unlike> {
     let (recorded, ours) = (std::str::from_utf8(recorded).ok()?, std::str::from_utf8(ours).ok()?);
-    if is_masked(recorded) || is_free_text(recorded) {
+    let value = |text| serde_json::from_str::<Value>(text).ok();
+    if is_masked(recorded) || value(recorded) != value(ours) {
         return None;
     }
     let (wanted, has) = (spelled(recorded), spelled(ours));
     (wanted != has).then(|| Unlike::new("bytes of an event", wanted, has))
-}
-
-/// Errors may carry a library's words.
-fn is_free_text(event: &str) -> bool {
-    event.contains("\"RUN_ERROR\"")
 }
 
 /// JSON with its keys sorted, its strings as they were spelled and its numbers as values. White space between
@@ -48,7 +45,7 @@ mod tests {
     #[test]
     fn escapes_and_white_space_are_seen_and_the_order_of_keys_is_not() {
         let differ = |a: &str, b: &str| difference(a.as_bytes(), b.as_bytes()).is_some();
-        assert!(!differ(r#"{"a":[1,{}],"b":"x"}"#, r#"{"b":"x","a":[1.0,{}]}"#));
+        assert!(!differ(r#"{"a":[1,{}],"b":"x"}"#, r#"{"b":"x","a":[1,{}]}"#));
         assert!(differ(r#"{"a":"\u2028"}"#, "{\"a\":\"\u{2028}\"}"));
         assert!(differ(r#"{"a":1}"#, r#"{"a": 1}"#));
         assert!(differ(r#"{"a":"/"}"#, r#"{"a":"\/"}"#));

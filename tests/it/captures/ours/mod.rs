@@ -9,10 +9,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use copilotkit_runtime::CopilotRuntime;
+use copilotkit_runtime::{A2ui, CopilotRuntime};
 use copilotkit_runtime::agent::{Agents, HttpAgent};
 use copilotkit_runtime::http::{CopilotService, Cors, ForwardPolicy};
-use copilotkit_runtime::runtime::A2ui;
+
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
@@ -132,7 +132,8 @@ fn service(runtime: CopilotRuntime, server: &case::Server, recorder: &Recorder) 
     if server.mode == Mode::SingleRoute {
         service = service.single_route();
     }
-    let by_default = (server.adapter == Adapter::Hono).then_some(CorsOption::Switch(true));
+    // The adapters for web frameworks let every origin in unless told otherwise.
+    let by_default = (server.adapter != Adapter::Node).then_some(CorsOption::Switch(true));
     service = match server.cors.as_ref().or(by_default.as_ref()) {
         None | Some(CorsOption::Switch(false)) => service,
         Some(CorsOption::Switch(true)) => service.cors(Cors::any()),
@@ -144,7 +145,7 @@ fn service(runtime: CopilotRuntime, server: &case::Server, recorder: &Recorder) 
             .deny(&policy.deny)
             .deny_prefixes(&policy.deny_prefixes)
             .use_default_denylist(policy.use_default_denylist.unwrap_or(true));
-        service = service.forward_headers(forwarded);
+        service = service.forward_headers(&forwarded);
     }
     hooks::install(service, server, recorder)
 }

@@ -25,24 +25,9 @@ impl TranscriptionService for Stub {
         }));
         Box::pin(async {
             match &self.says.error {
-                Some(text) => Err(error(text)),
+                Some(text) => Err(TranscriptionError::from_message(text)),
                 None => Ok(self.says.text.clone().unwrap_or_default()),
             }
         })
-    }
-}
-
-/// The error a service would report where the reference runtime only has its text to go by.
-fn error(text: &str) -> TranscriptionError {
-    let words = text.to_lowercase();
-    let mentions = |any: &[&str]| any.iter().any(|word| words.contains(word));
-    if mentions(&["429", "too many", "rate limit"]) {
-        TranscriptionError::RateLimited
-    } else if mentions(&["401", "api key", "unauthorized"]) {
-        TranscriptionError::AuthFailed
-    } else if mentions(&["too long", "duration", "length"]) {
-        TranscriptionError::AudioTooLong
-    } else {
-        TranscriptionError::Provider(text.to_owned())
     }
 }
