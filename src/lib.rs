@@ -1,4 +1,11 @@
-//! The CopilotKit v2 runtime.
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
 
 pub mod agent;
 pub mod agui;
+pub mod http;
+pub mod runner;
+mod runtime;
+pub mod transcription;
+
+pub use runtime::{A2ui, BuildError, Builder, CopilotRuntime};

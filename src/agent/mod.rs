@@ -1,17 +1,29 @@
 //! Things that produce events. An agent knows neither threads nor stores: it gets a call and answers
 //! with a stream of events.
 
+mod answer;
+mod function;
+mod headers;
+mod http;
+mod registry;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::http::HeaderMap;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
-use http::HeaderMap;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::agui::{Event, RunAgentInput};
+
+pub use self::function::FunctionAgent;
+pub use self::headers::{AgentHeaders, InvalidHeader};
+pub use self::http::{HttpAgent, HttpAgentError};
+pub(crate) use self::registry::AgentSource;
+pub use self::registry::{Agents, ResolveError};
 
 /// Produces the events of a run.
 ///

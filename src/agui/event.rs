@@ -42,6 +42,7 @@ pub struct NotAnEvent {
 enum Text {
     #[default]
     Absent,
+    Null,
     At(u32, u32),
     Decoded(Box<str>),
 }
@@ -149,6 +150,7 @@ impl Event {
         let head: Head<'_> = serde_json::from_str(text).map_err(|e| NotAnEvent::new(e.to_string()))?;
         let place = |field: Option<Borrowed<'_>>| match field {
             None => Text::Absent,
+            Some(Borrowed::Null) => Text::Null,
             Some(Borrowed::Plain(found)) => {
                 let start = found.as_ptr() as usize - text.as_ptr() as usize;
                 // Cannot truncate: the text is shorter than 4 GiB, checked above.
@@ -220,6 +222,11 @@ impl Event {
         self.text(&self.subagent_run_id)
     }
 
+    /// Whether `subagentRunId` is there but null, which verification refuses.
+    pub(crate) fn has_null_subagent_run_id(&self) -> bool {
+        matches!(self.subagent_run_id, Text::Null)
+    }
+
     /// Reads the event as `T`: a typed view for code that must understand it.
     ///
     /// # Errors
@@ -230,7 +237,7 @@ impl Event {
 
     fn text<'a>(&'a self, field: &'a Text) -> Option<&'a str> {
         match field {
-            Text::Absent => None,
+            Text::Absent | Text::Null => None,
             // Only the field itself is looked at again: `as_str` would cost the length of the event.
             Text::At(start, end) => {
                 self.json.get(*start as usize..*end as usize).and_then(|text| std::str::from_utf8(text).ok())
@@ -281,9 +288,8 @@ impl Event {
     /// `TOOL_CALL_START`; `parent` is the assistant message the call belongs to.
     #[must_use]
     pub fn tool_start(tool_call_id: &str, name: &str, parent: Option<&str>) -> Event {
-        let start = EventWriter::new(EventKind::ToolCallStart)
-            .text("toolCallId", tool_call_id)
-            .text("toolCallName", name);
+        let start =
+            EventWriter::new(EventKind::ToolCallStart).text("toolCallId", tool_call_id).text("toolCallName", name);
         match parent {
             Some(parent) => start.text("parentMessageId", parent).finish(),
             None => start.finish(),
@@ -497,6 +503,7 @@ struct Head<'a> {
 }
 
 enum Borrowed<'a> {
+    Null,
     Plain(&'a str),
     Decoded(Box<str>),
 }
@@ -532,10 +539,11 @@ impl<'de> Deserialize<'de> for Head<'de> {
                 while let Some(key) = map.next_key::<Key>()? {
                     match key {
                         Key::Type => {
-                            head.kind = map.next_value::<IfString<'de>>()?.0.map(|name| match name {
-                                Borrowed::Plain(name) => EventKind::from_name(name),
-                                Borrowed::Decoded(name) => EventKind::from_name(&name),
-                            });
+                            head.kind = match map.next_value::<IfString<'de>>()?.0 {
+                                Some(Borrowed::Plain(name)) => Some(EventKind::from_name(name)),
+                                Some(Borrowed::Decoded(name)) => Some(EventKind::from_name(&name)),
+                                Some(Borrowed::Null) | None => None,
+                            };
                         }
                         Key::MessageId => head.message_id = map.next_value::<IfString<'de>>()?.0,
                         Key::ToolCallId => head.tool_call_id = map.next_value::<IfString<'de>>()?.0,
@@ -567,7 +575,7 @@ impl<'de> Deserialize<'de> for IfString<'de> {
                 Ok(IfString(Some(Borrowed::Decoded(text.into()))))
             }
             fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(IfString(None))
+                Ok(IfString(Some(Borrowed::Null)))
             }
             fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
                 Ok(IfString(None))

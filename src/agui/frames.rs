@@ -81,6 +81,16 @@ impl FramesBuilder {
         self.count += 1;
     }
 
+    /// Moves everything from another builder behind what is here.
+    pub fn append(&mut self, other: &mut FramesBuilder) {
+        if self.is_empty() {
+            std::mem::swap(self, other);
+        } else {
+            self.bytes.append(&mut other.bytes);
+            self.count += std::mem::take(&mut other.count);
+        }
+    }
+
     /// Bytes so far.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -5,10 +5,34 @@
 //! An [`Event`] is the JSON text that travelled plus the few fields the runtime steers by, so that
 //! unknown types, unknown fields, nulls and the text of numbers come through byte for byte.
 
+mod chunks;
+mod compact;
 mod event;
+mod finalize;
 mod frames;
 mod input;
+mod observe;
+mod patch;
+mod proto;
+mod raw;
+#[cfg(test)]
+mod recorded;
+mod reduce;
+mod schema;
+mod sse;
+#[cfg(test)]
+mod tests;
+mod verify;
 
+pub use chunks::{ChunkError, ChunkExpander};
+pub use compact::{Compacted, Compactor, compact};
 pub use event::{Event, EventKind, EventWriter, NotAnEvent};
+pub use finalize::{Ending, Finalizer};
 pub use frames::{Frames, FramesBuilder};
-pub use input::{InvalidInput, Message, RawJson, Role, RunAgentInput};
+pub use input::{InvalidInput, Message, RawJson, Role, RunAgentInput, ToolCall};
+pub use observe::{Observed, ObservedMessage, ObservedToolCall, messages_from_stream};
+pub use proto::{PROTO_MEDIA_TYPE, ProtoDecoder, ProtoError};
+pub use reduce::{MessageList, SkippedStateEvent, StateFold};
+pub use schema::{InvalidEvent, normalise};
+pub use sse::{EventTooLarge, SseParser};
+pub use verify::{Verifier, Violation};

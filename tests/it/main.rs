@@ -1,3 +1,4 @@
-//! The integration tests, in one binary.
+//! One test binary; a module per promise or route family.
 
 mod captures;
+mod engine;

@@ -14,7 +14,7 @@ export async function startAgents(port = 0) {
   const gates = new Map();
 
   const server = createServer(async (request, response) => {
-    const agent = request.url.match(/^\/agents\/([\w-]+)$/)?.[1];
+    const agent = decodeURIComponent(request.url.match(/^\/agents\/([^/?]+)$/)?.[1] ?? "");
     const script = scripts[agent];
     if (request.method !== "POST" || !script) {
       response.writeHead(404).end();
@@ -54,7 +54,7 @@ export async function startAgents(port = 0) {
     runs,
     port: server.address().port,
     names: Object.keys(scripts),
-    url: (name) => `http://127.0.0.1:${server.address().port}/agents/${name}`,
+    url: (name) => `http://127.0.0.1:${server.address().port}/agents/${encodeURIComponent(name)}`,
     /** Lets the `gated` agent of that thread go on, now or when it gets there. */
     release: (threadId) => gate(gates, threadId).open(),
     /** The `nth` request (from 0) that reached this agent for this thread, as soon as it has arrived. */
@@ -124,6 +124,18 @@ const scripts = {
     emit.finished();
   },
 
+  /** Begins to call a tool and waits, until the test releases the thread, with half of the arguments written. */
+  async gatedTool(run, emit) {
+    const toolCallId = `call-${run.input.runId}`;
+    emit.started();
+    emit({ type: "TOOL_CALL_START", toolCallId, toolCallName: "weather", parentMessageId: run.messageId });
+    emit({ type: "TOOL_CALL_ARGS", toolCallId, delta: '{"city":' });
+    await run.released();
+    emit({ type: "TOOL_CALL_ARGS", toolCallId, delta: '"Paris"}' });
+    emit({ type: "TOOL_CALL_END", toolCallId });
+    emit.finished();
+  },
+
   /** Shares a state, then changes it; goes on from a state it was given. */
   async state({ input }, emit) {
     emit.started();
@@ -170,6 +182,39 @@ const scripts = {
     response.destroy();
   },
 
+  /** Forgets to say that it is done. */
+  async unfinished(_, emit) {
+    emit.started();
+    emit.open();
+    emit.words("And then");
+  },
+
+  /** Speaks in chunks, which have neither start nor end. */
+  async chunks({ messageId, input }, emit) {
+    emit.started();
+    emit({ type: "TEXT_MESSAGE_CHUNK", messageId, role: "assistant", delta: "Chunk " });
+    emit({ type: "TEXT_MESSAGE_CHUNK", delta: "by chunk." });
+    const toolCallId = `call-${input.runId}`;
+    emit({ type: "TOOL_CALL_CHUNK", toolCallId, toolCallName: "note", parentMessageId: messageId, delta: '{"n":' });
+    emit({ type: "TOOL_CALL_CHUNK", delta: "1}" });
+    emit({ type: "TOOL_CALL_RESULT", messageId: `result-${input.runId}`, toolCallId, role: "tool", content: "noted" });
+    emit.finished();
+  },
+
+  /** Shows steps, an activity that progresses, and events of its own kind. */
+  async lively({ input }, emit) {
+    const messageId = `activity-${input.runId}`;
+    const activityType = "search";
+    emit.started();
+    emit({ type: "STEP_STARTED", stepName: "searching" });
+    emit({ type: "ACTIVITY_SNAPSHOT", messageId, activityType, content: { query: "cats", found: 0 } });
+    emit({ type: "ACTIVITY_DELTA", messageId, activityType, patch: [{ op: "replace", path: "/found", value: 3 }] });
+    emit({ type: "CUSTOM", name: "progress", value: { percent: 50, "ключ": [1, null] } });
+    emit({ type: "STEP_FINISHED", stepName: "searching" });
+    await emit.message("Found three.");
+    emit.finished();
+  },
+
   /** Shows its reasoning before it answers. */
   async reasons({ input }, emit) {
     const messageId = `reasoning-${input.runId}`;
@@ -213,6 +258,9 @@ const scripts = {
     emit.finished();
   },
 };
+
+/** An agent's name may be any text. */
+scripts["Zoë no. 2"] = scripts.text;
 
 /** `emit(event)` writes one event; its methods write the usual groups. */
 function emitter({ input, response, messageId }) {

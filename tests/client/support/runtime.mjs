@@ -1,8 +1,7 @@
 // Starts the runtime under test and finds out where it listens.
 
 import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -12,6 +11,10 @@ const BASE_PATH = "/api/copilotkit";
 const SINGLE_ROUTE_PATH = "/api/copilotkit-single";
 const START_TIMEOUT_MS = 15_000;
 
+// A test run that is broken off leaves no server behind: of themselves, neither a signal nor a closed pipe run "exit" handlers.
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.once(signal, () => process.exit(1));
+process.stdout.once("error", () => process.exit(1));
+
 /** True when COPILOTKIT_RUNTIME_URL names a server that somebody else runs. */
 export const external = Boolean(process.env.COPILOTKIT_RUNTIME_URL);
 
@@ -19,7 +22,7 @@ export const external = Boolean(process.env.COPILOTKIT_RUNTIME_URL);
 export const agentsPort = Number(process.env.COPILOTKIT_TEST_AGENTS_PORT ?? 0);
 
 /** A runtime whose agents are the scripted ones, each under its own name. */
-export function startRuntime(agents) {
+export async function startRuntime(agents) {
   if (external) {
     return {
       url: process.env.COPILOTKIT_RUNTIME_URL.replace(/\/$/, ""),
@@ -38,7 +41,7 @@ export function startDemoRuntime() {
 
 function agentSection(name, url) {
   return [
-    `[agents.${name}]`,
+    `[agents.${JSON.stringify(name)}]`,
     `url = "${url}"`,
     ...(descriptions[name] ? [`description = ${JSON.stringify(descriptions[name])}`] : []),
     "",
@@ -47,9 +50,9 @@ function agentSection(name, url) {
 
 /** The only place that knows the command line, the configuration file and the line the server prints. */
 async function start(agentSections) {
-  const directory = await mkdtemp(join(tmpdir(), "copilotkit-client-tests-"));
+  const directory = mkdtempSync(join(tmpdir(), "copilotkit-client-tests-"));
   const config = join(directory, "copilotkit.toml");
-  await writeFile(
+  writeFileSync(
     config,
     `[server]
 bind = "127.0.0.1:0"
@@ -66,8 +69,11 @@ ${agentSections}`,
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, NO_COLOR: "1", COPILOTKIT_TELEMETRY_DISABLED: "true" },
   });
-  const killOnExit = () => child.kill("SIGKILL");
-  process.once("exit", killOnExit);
+  const discard = () => {
+    child.kill("SIGKILL");
+    rmSync(directory, { recursive: true, force: true });
+  };
+  process.once("exit", discard);
   const exited = new Promise((resolve) => child.once("close", resolve));
 
   let output = "";
@@ -76,16 +82,19 @@ ${agentSections}`,
     const impatience = setTimeout(() => child.kill("SIGKILL"), 2_000);
     await exited;
     clearTimeout(impatience);
-    process.off("exit", killOnExit);
-    await rm(directory, { recursive: true, force: true });
+    process.off("exit", discard);
+    discard();
   };
 
   const origin = await new Promise((resolve, reject) => {
-    const fail = (reason) => reject(new Error(`${binary()}: ${reason}\n${output}`));
+    const fail = (reason) => {
+      clearTimeout(timer);
+      reject(new Error(`${binary()}: ${reason}\n${output}`));
+    };
     const timer = setTimeout(() => fail("did not say where it listens"), START_TIMEOUT_MS);
     const read = (chunk) => {
       output += chunk;
-      const found = output.match(/http:\/\/(?:127\.0\.0\.1|localhost):([1-9]\d*)(?=[/\s"'.,]|$)/m);
+      const found = output.match(/http:\/\/(?:127\.0\.0\.1|localhost):([1-9]\d*)\b.*\n/);
       if (found) {
         clearTimeout(timer);
         resolve(`http://127.0.0.1:${found[1]}`);
@@ -95,9 +104,9 @@ ${agentSections}`,
     child.stderr.setEncoding("utf8").on("data", read);
     child.once("error", (error) => fail(error.message));
     child.once("close", (code) => fail(`exited with code ${code}`));
-  }).catch(async (error) => {
-    child.kill("SIGKILL");
-    await rm(directory, { recursive: true, force: true });
+  }).catch((error) => {
+    process.off("exit", discard);
+    discard();
     throw error;
   });
 

@@ -1,0 +1,303 @@
+//! The tower service, and the fixed order of its stages (rest-sse.md chapters 1 and 6).
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Buf;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use http::Method;
+use http::header::ORIGIN;
+use tower::Service;
+
+use super::body::{Body, Request, Response};
+use super::cors::Cors;
+use super::error::{ApiError, internal};
+use super::forward::{ForwardPolicy, Resolved};
+use super::hooks::{BoxError, Finished, HookContext, Hooks, Interrupt};
+use super::observe::observed;
+use super::route::Route;
+use super::routes;
+use crate::runtime::{CopilotRuntime, Mount};
+
+/// The largest request body accepted unless [`CopilotService::body_limit`] says otherwise: room for a
+/// conversation with a few attached pictures.
+const DEFAULT_BODY_LIMIT: usize = 20 * 1024 * 1024;
+
+/// A [`CopilotRuntime`] as a `tower::Service` over HTTP requests, to be mounted in axum, served by bare
+/// hyper, or called in a test. Cloning is cheap; clones share everything.
+///
+/// Mounted with `Router::nest_service`, leave [`CopilotService::base_path`] unset: the router takes the
+/// prefix off. As a fallback, or under bare hyper, set it.
+#[derive(Clone, Debug)]
+pub struct CopilotService {
+    face: Arc<Face>,
+}
+
+/// What a request meets on its way.
+#[derive(Clone, Debug)]
+pub(super) struct Face {
+    pub(super) runtime: CopilotRuntime,
+    pub(super) base_path: Option<String>,
+    pub(super) mount: Mount,
+    pub(super) forwarding: Resolved,
+    pub(super) body_limit: usize,
+    cors: Option<Cors>,
+    hooks: Hooks,
+}
+
+impl CopilotRuntime {
+    /// The runtime as an HTTP service, in multi-route mode, without CORS.
+    #[must_use]
+    pub fn into_service(self) -> CopilotService {
+        let face = Face {
+            runtime: self,
+            base_path: None,
+            mount: Mount::MultiRoute,
+            forwarding: ForwardPolicy::default().resolve(),
+            body_limit: DEFAULT_BODY_LIMIT,
+            cors: None,
+            hooks: Hooks::default(),
+        };
+        CopilotService { face: Arc::new(face) }
+    }
+}
+
+impl CopilotService {
+    /// Answers only below this path; others get 404. Unset, every path counts from its end.
+    #[must_use]
+    pub fn base_path(self, path: impl Into<String>) -> CopilotService {
+        let path = path.into();
+        self.with(|face| face.base_path = Some(path))
+    }
+
+    /// One path for everything: requests are JSON envelopes (rest-sse.md chapter 10).
+    #[must_use]
+    pub fn single_route(self) -> CopilotService {
+        self.with(|face| face.mount = Mount::SingleRoute)
+    }
+
+    /// Lets browsers of other origins in.
+    #[must_use]
+    pub fn cors(self, cors: Cors) -> CopilotService {
+        self.with(|face| face.cors = Some(cors))
+    }
+
+    /// Which request headers agents get to see.
+    #[must_use]
+    pub fn forward_headers(self, policy: &ForwardPolicy) -> CopilotService {
+        let forwarding = policy.resolve();
+        self.with(|face| face.forwarding = forwarding)
+    }
+
+    /// The largest request body accepted, in bytes; larger ones are answered 413. Default: 20 MiB.
+    #[must_use]
+    pub fn body_limit(self, bytes: usize) -> CopilotService {
+        self.with(|face| face.body_limit = bytes)
+    }
+
+    /// Sees every request first; may replace it, answer it, or fail it.
+    #[must_use]
+    pub fn on_request<F, R>(self, hook: F) -> CopilotService
+    where
+        F: Fn(HookContext, Request) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<Request, Interrupt>> + Send + 'static,
+    {
+        self.with(|face| face.hooks.on_request = Some(Arc::new(move |cx, request| Box::pin(hook(cx, request)))))
+    }
+
+    /// As [`CopilotService::on_request`], right after it; a response it answers with does not pass `on_response`.
+    #[must_use]
+    pub fn before_request<F, R>(self, hook: F) -> CopilotService
+    where
+        F: Fn(HookContext, Request) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<Request, Interrupt>> + Send + 'static,
+    {
+        self.with(|face| face.hooks.before_request = Some(Arc::new(move |cx, request| Box::pin(hook(cx, request)))))
+    }
+
+    /// Sees a request whose route is known, before it is handled.
+    #[must_use]
+    pub fn on_before_handler<F, R>(self, hook: F) -> CopilotService
+    where
+        F: Fn(HookContext, Request) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<Request, Interrupt>> + Send + 'static,
+    {
+        self.with(|face| face.hooks.on_before_handler = Some(Arc::new(move |cx, request| Box::pin(hook(cx, request)))))
+    }
+
+    /// Sees every response; may change or replace it.
+    #[must_use]
+    pub fn on_response<F, R>(self, hook: F) -> CopilotService
+    where
+        F: Fn(HookContext, Response) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<Response, Interrupt>> + Send + 'static,
+    {
+        self.with(|face| face.hooks.on_response = Some(Arc::new(move |cx, response| Box::pin(hook(cx, response)))))
+    }
+
+    /// May answer a failure; `None` leaves it at `500 {"error":"internal_error"}`.
+    #[must_use]
+    pub fn on_error<F, R>(self, hook: F) -> CopilotService
+    where
+        F: Fn(HookContext, Arc<BoxError>) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<Option<Response>, BoxError>> + Send + 'static,
+    {
+        self.with(|face| face.hooks.on_error = Some(Arc::new(move |cx, error| Box::pin(hook(cx, error)))))
+    }
+
+    /// Told of every handled request once its response has left whole, with what an event stream said.
+    /// Nobody waits for it; a failure is logged.
+    #[must_use]
+    pub fn after_request<F, R>(self, hook: F) -> CopilotService
+    where
+        F: Fn(Finished) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<(), BoxError>> + Send + 'static,
+    {
+        self.with(|face| face.hooks.after_request = Some(Arc::new(move |finished| Box::pin(hook(finished)))))
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Face)) -> CopilotService {
+        change(Arc::make_mut(&mut self.face));
+        self
+    }
+}
+
+impl<B> Service<http::Request<B>> for CopilotService
+where
+    B: http_body::Body + Send + 'static,
+    B::Data: Buf,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        let face = self.face.clone();
+        Box::pin(async move {
+            let answer = AssertUnwindSafe(face.serve(request.map(Body::new))).catch_unwind().await;
+            Ok(answer.unwrap_or_else(|_| internal(&"a handler or hook panicked".into())))
+        })
+    }
+}
+
+/// A response, and whether a handler made it: only those are told to `after_request`.
+struct Answer {
+    response: Response,
+    handled: bool,
+}
+
+impl Face {
+    async fn serve(&self, request: Request) -> Response {
+        let origin = request.headers().get(ORIGIN).and_then(|origin| origin.to_str().ok()).map(str::to_owned);
+        if let (Some(cors), &Method::OPTIONS) = (&self.cors, request.method()) {
+            return cors.preflight(origin.as_deref());
+        }
+        let mut cx = HookContext { path: request.uri().path().into(), route: None };
+        let mut answer = self.answer(request, &mut cx).await;
+        if let Some(cors) = &self.cors {
+            cors.apply(origin.as_deref(), answer.response.headers_mut());
+        }
+        match &self.hooks.after_request {
+            Some(hook) if answer.handled => {
+                let hook = hook.clone();
+                observed(answer.response, move |response, observed| {
+                    hook(Finished { path: cx.path, response, observed })
+                })
+            }
+            _ => answer.response,
+        }
+    }
+
+    async fn answer(&self, request: Request, cx: &mut HookContext) -> Answer {
+        let request = match pass(self.hooks.on_request.as_ref(), cx, request).await {
+            Ok(request) => request,
+            Err(Interrupt::Response(response)) => return self.early(cx, response).await,
+            Err(Interrupt::Error(error)) => return self.failed(cx, error).await,
+        };
+        let request = match pass(self.hooks.before_request.as_ref(), cx, request).await {
+            Ok(request) => request,
+            Err(Interrupt::Response(response)) => return Answer { response, handled: false },
+            Err(Interrupt::Error(error)) => return self.failed(cx, error).await,
+        };
+        let routed = match self.mount {
+            Mount::MultiRoute => routes::route(self, request).await,
+            Mount::SingleRoute => routes::single::route(self, request).await,
+        };
+        let (target, request) = match routed {
+            Ok(routed) => routed,
+            Err(error) => return self.early(cx, error.into_response()).await,
+        };
+        cx.route = Some(target.route().clone());
+        if target.is_resource() {
+            cx.path = request.uri().path().into();
+        }
+        let request = match pass(self.hooks.on_before_handler.as_ref(), cx, request).await {
+            Ok(request) => request,
+            Err(Interrupt::Response(response)) => return self.early(cx, response).await,
+            Err(Interrupt::Error(error)) => return self.failed(cx, error).await,
+        };
+        let handled = match target.into_call(request) {
+            Ok((route, call)) => routes::handle(self, &route, call).await,
+            Err(error) => Err(error.into()),
+        };
+        match handled {
+            Err(ApiError::Internal(error) | ApiError::Unresolved(error)) => self.failed(cx, error).await,
+            Err(error) => self.respond(cx, error.into_response()).await,
+            Ok(response) => self.respond(cx, response).await,
+        }
+    }
+
+    /// A response that left the way before a handler made one.
+    async fn early(&self, cx: &mut HookContext, response: Response) -> Answer {
+        // Upstream's hooks see a route even where none was found.
+        cx.route.get_or_insert(Route::Info);
+        Answer { handled: false, ..self.respond(cx, response).await }
+    }
+
+    /// The response on its way out, through `on_response`.
+    async fn respond(&self, cx: &HookContext, response: Response) -> Answer {
+        let hook = self.hooks.on_response.as_ref();
+        let again = match pass(hook, cx, response).await {
+            Ok(response) => return Answer { response, handled: true },
+            Err(Interrupt::Response(response)) => pass(hook, cx, response).await,
+            error => error,
+        };
+        match again {
+            Ok(response) | Err(Interrupt::Response(response)) => Answer { response, handled: true },
+            Err(Interrupt::Error(error)) => self.failed(cx, error).await,
+        }
+    }
+
+    /// A failure nobody turned into a response.
+    async fn failed(&self, cx: &HookContext, error: BoxError) -> Answer {
+        let error = Arc::new(error);
+        let answered = match &self.hooks.on_error {
+            Some(hook) => hook(cx.clone(), error.clone()).await,
+            None => Ok(None),
+        };
+        let response = match answered {
+            Ok(Some(response)) => response,
+            Ok(None) => internal(&error),
+            Err(second) => internal(&second),
+        };
+        Answer { response, handled: false }
+    }
+}
+
+type Hook<T> = Arc<dyn Fn(HookContext, T) -> BoxFuture<'static, Result<T, Interrupt>> + Send + Sync>;
+
+async fn pass<T>(hook: Option<&Hook<T>>, cx: &HookContext, subject: T) -> Result<T, Interrupt> {
+    match hook {
+        Some(hook) => hook(cx.clone(), subject).await,
+        None => Ok(subject),
+    }
+}

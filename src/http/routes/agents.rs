@@ -1,0 +1,100 @@
+//! `POST /agent/{agentId}/run`, `connect`, `suggest` and `stop/{threadId}` (rest-sse.md chapters 8 and 9).
+
+use http::StatusCode;
+use http::request::Parts;
+use serde_json::{Value, json};
+
+use super::{Call, read};
+use crate::agui::RunAgentInput;
+use crate::http::body::Response;
+use crate::http::error::{ApiError, reply};
+use crate::http::handler::Face;
+use crate::http::stream::sse_response;
+use crate::runner::{StopRequest, Stopped};
+use crate::runtime::FoundAgent;
+
+const RUN_FAILED: &str = "Failed to run agent";
+const STOP_FAILED: &str = "Failed to stop agent";
+
+pub(super) async fn run(face: &Face, agent_id: &str, call: Call) -> Result<Response, ApiError> {
+    let agent = find(face, &call.head, agent_id, Some(RUN_FAILED)).await?;
+    let input = read_input(face, call.body).await?;
+    let headers = face.forwarding.forwarded(&call.head.headers);
+    let events = face.runtime.run(agent, input, headers).await;
+    Ok(sse_response(events, face.runtime.keep_alive()))
+}
+
+pub(super) async fn connect(face: &Face, agent_id: &str, call: Call) -> Result<Response, ApiError> {
+    let agent = find(face, &call.head, agent_id, Some(RUN_FAILED)).await?;
+    let input = read_input(face, call.body).await?;
+    let events = face.runtime.connect(&agent, &input.thread_id).await;
+    Ok(sse_response(events, face.runtime.keep_alive()))
+}
+
+pub(super) async fn suggest(face: &Face, agent_id: &str, call: Call) -> Result<Response, ApiError> {
+    let agent = find(face, &call.head, agent_id, None).await?;
+    let input = read_input(face, call.body).await?;
+    let headers = face.forwarding.forwarded(&call.head.headers);
+    Ok(sse_response(face.runtime.suggest(agent, input, headers), face.runtime.keep_alive()))
+}
+
+pub(super) async fn stop(face: &Face, agent_id: &str, thread_id: &str, call: Call) -> Result<Response, ApiError> {
+    // Before the agent, unlike run: rest-sse.md chapter 9.
+    let run_id = stop_target(&read(face, call.body).await?)?;
+    find(face, &call.head, agent_id, Some(STOP_FAILED)).await?;
+    let request = StopRequest { thread_id: thread_id.to_owned(), run_id: run_id.clone() };
+    let stopped =
+        face.runtime.stop(request).await.map_err(|failure| ApiError::Handler(STOP_FAILED, failure.to_string()))?;
+    let not_stopped = |message: String| json!({"stopped": false, "message": message});
+    let answer = match stopped {
+        Stopped::Stopping => json!({
+            "stopped": true,
+            "interrupt": {"type": "RUN_ERROR", "message": "Run stopped by user", "code": "STOPPED"},
+        }),
+        Stopped::OtherRun => {
+            not_stopped(format!("Run '{}' is not the active run for thread '{thread_id}'.", run_id.unwrap_or_default()))
+        }
+        Stopped::NoActiveRun => match run_id {
+            Some(run_id) => not_stopped(format!("Run '{run_id}' is not the active run for thread '{thread_id}'.")),
+            None => not_stopped(format!("No active run for thread '{thread_id}'.")),
+        },
+    };
+    Ok(reply(StatusCode::OK, &answer))
+}
+
+/// The run a stop names: none for an empty body or `{}`.
+fn stop_target(body: &[u8]) -> Result<Option<String>, ApiError> {
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Ok(None);
+    }
+    let Ok(Value::Object(mut fields)) = serde_json::from_slice(body) else { return Err(ApiError::InvalidStop) };
+    let run_id = fields.shift_remove("runId");
+    if !fields.is_empty() {
+        return Err(ApiError::InvalidStop);
+    }
+    match run_id {
+        None => Ok(None),
+        Some(Value::String(run_id)) if !run_id.trim().is_empty() => Ok(Some(run_id)),
+        Some(_) => Err(ApiError::InvalidRunId),
+    }
+}
+
+/// The agent, or 404. `failure` is the route's text for a resolver that fails; without one the failure is
+/// nobody's own.
+async fn find(
+    face: &Face,
+    head: &Parts,
+    agent_id: &str,
+    failure: Option<&'static str>,
+) -> Result<FoundAgent, ApiError> {
+    match (face.runtime.agent(head, agent_id).await, failure) {
+        (Ok(Some(agent)), _) => Ok(agent),
+        (Ok(None), _) => Err(ApiError::AgentNotFound(agent_id.to_owned())),
+        (Err(cause), Some(failure)) => Err(ApiError::Handler(failure, cause.to_string())),
+        (Err(cause), None) => Err(ApiError::Unresolved(cause)),
+    }
+}
+
+async fn read_input(face: &Face, body: crate::http::body::Body) -> Result<RunAgentInput, ApiError> {
+    Ok(RunAgentInput::parse(&read(face, body).await?)?)
+}

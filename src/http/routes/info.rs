@@ -1,0 +1,17 @@
+//! `GET /info`: what the runtime is and which agents it serves.
+
+use http::StatusCode;
+use http::request::Parts;
+
+use crate::http::body::Response;
+use crate::http::error::{ApiError, reply};
+use crate::http::handler::Face;
+
+pub(super) async fn info(face: &Face, head: &Parts) -> Result<Response, ApiError> {
+    let agents = face
+        .runtime
+        .agents(head)
+        .await
+        .map_err(|cause| ApiError::Handler("Failed to retrieve runtime information", cause.to_string()))?;
+    Ok(reply(StatusCode::OK, &face.runtime.info(&agents, face.mount).await))
+}

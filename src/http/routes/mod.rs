@@ -1,0 +1,142 @@
+//! One file per route family: look up, parse, call the runtime, answer. The order of lines is the order of
+//! checks in the contract.
+
+mod agents;
+mod debug;
+mod info;
+mod intelligence;
+pub(super) mod single;
+mod threads;
+mod transcribe;
+
+use bytes::Bytes;
+use http::Method;
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+
+use super::body::{self, Body, Request, Response};
+use super::error::ApiError;
+use super::handler::Face;
+use super::route::{Route, below_base, without_dots};
+use super::single_route::{self, Envelope, EnvelopeError, is_envelope};
+
+/// A routed request, ready for its handler.
+pub(super) struct Call {
+    pub(super) head: Parts,
+    pub(super) body: Body,
+}
+
+/// Where a request goes.
+pub(super) enum Target {
+    /// A path of multi-route mode.
+    Path(Route),
+    /// The envelope of single-route mode.
+    Envelope(Route, Envelope),
+    /// A path inside an envelope.
+    Resource(Route),
+}
+
+impl Target {
+    pub(super) fn route(&self) -> &Route {
+        match self {
+            Target::Path(route) | Target::Envelope(route, _) | Target::Resource(route) => route,
+        }
+    }
+
+    pub(super) fn is_resource(&self) -> bool {
+        matches!(self, Target::Resource(_))
+    }
+
+    /// The handler's request: the one hooks saw, with the envelope's inner body in place of the envelope.
+    pub(super) fn into_call(self, request: Request) -> Result<(Route, Call), EnvelopeError> {
+        let (mut head, body) = request.into_parts();
+        match self {
+            Target::Path(route) | Target::Resource(route) => Ok((route, Call { head, body })),
+            Target::Envelope(route, envelope) => {
+                if let single_route::Target::Route { query: Some(query), .. } = &envelope.target {
+                    let with_query = format!("{}?{query}", head.uri.path()).parse();
+                    head.uri = with_query.unwrap_or(head.uri);
+                }
+                let body = envelope.body()?;
+                Ok((route, Call { head, body: body.into() }))
+            }
+        }
+    }
+}
+
+/// Multi-route mode: path to route, hidden memory routes, methods.
+pub(super) async fn route(face: &Face, request: Request) -> Result<(Target, Request), ApiError> {
+    match find(face, face.base_path.as_deref(), request.uri().path()) {
+        Ok(route) => Ok((Target::Path(gate(route, request.method())?), request)),
+        Err(ApiError::NotFound) if request.method() == Method::POST => Err(misdirected(face, request).await),
+        Err(error) => Err(error),
+    }
+}
+
+/// The route of a path, if it exists here.
+fn find(face: &Face, base: Option<&str>, path: &str) -> Result<Route, ApiError> {
+    let path = without_dots(path);
+    let rest = below_base(base.unwrap_or(""), &path).ok_or(ApiError::NotFound)?;
+    let route = Route::of_path(rest).ok_or(ApiError::NotFound)?;
+    if route.is_memory() && !face.runtime.memory_routes_exposed() {
+        return Err(ApiError::NotFound);
+    }
+    Ok(route)
+}
+
+/// The route, if it answers the method.
+fn gate(route: Route, method: &Method) -> Result<Route, ApiError> {
+    if route.allowed().contains(method) { Ok(route) } else { Err(ApiError::MethodNotAllowed(route.allowed())) }
+}
+
+/// Tells a client that speaks single-route mode what is wrong (rest-sse.md chapter 2).
+async fn misdirected(face: &Face, request: Request) -> ApiError {
+    let (head, body) = request.into_parts();
+    if below_base(face.base_path.as_deref().unwrap_or(""), head.uri.path()).is_none() {
+        return ApiError::NotFound;
+    }
+    match body::read(body, face.body_limit).await {
+        Ok(body) if is_envelope(content_type(&head), &body) => ApiError::EnvelopeOnMultiRoute,
+        _ => ApiError::NotFound,
+    }
+}
+
+/// Hands a routed request to its handler.
+pub(super) async fn handle(face: &Face, route: &Route, call: Call) -> Result<Response, ApiError> {
+    match route {
+        Route::Info => info::info(face, &call.head).await,
+        Route::AgentRun { agent_id } => agents::run(face, agent_id, call).await,
+        Route::AgentConnect { agent_id } => agents::connect(face, agent_id, call).await,
+        Route::AgentSuggest { agent_id } => agents::suggest(face, agent_id, call).await,
+        Route::AgentStop { agent_id, thread_id } => agents::stop(face, agent_id, thread_id, call).await,
+        Route::ThreadsList => threads::list(face, &call.head).await,
+        Route::ThreadMessages { thread_id } => threads::messages(face, thread_id).await,
+        Route::ThreadEvents { thread_id } => threads::events(face, thread_id).await,
+        Route::ThreadState { thread_id } => threads::state(face, thread_id).await,
+        Route::ThreadsClear => threads::clear(face).await,
+        Route::ThreadsSubscribe | Route::ThreadArchive { .. } | Route::ThreadUpdate { .. } => threads::unsupported(),
+        Route::MemoriesList | Route::MemoriesRecall | Route::MemoriesSubscribe | Route::MemoryMutate { .. } => {
+            intelligence::memories()
+        }
+        Route::Annotate => intelligence::annotate(),
+        Route::InspectorMetadata => Ok(intelligence::inspector_metadata()),
+        Route::InspectorLearning => Ok(intelligence::inspector_learning()),
+        Route::Transcribe => {
+            // Without a service the body is not looked at.
+            let service = face.runtime.transcription();
+            let body = if service.is_some() { read(face, call.body).await? } else { Bytes::new() };
+            Ok(transcribe::transcribe(service, content_type(&call.head), body).await)
+        }
+        Route::DebugEvents => Ok(debug::debug_events(face.runtime.debug_feed(), face.runtime.keep_alive())),
+    }
+}
+
+/// The request's content type.
+pub(super) fn content_type(head: &Parts) -> Option<&str> {
+    head.headers.get(CONTENT_TYPE)?.to_str().ok()
+}
+
+/// Reads the call's body whole.
+async fn read(face: &Face, body: Body) -> Result<Bytes, ApiError> {
+    Ok(body::read(body, face.body_limit).await?)
+}

@@ -1,0 +1,244 @@
+//! One engine for every local store: who may start a run, what happens to its events, who watches, how it
+//! ends. The promises are listed in `ARCHITECTURE.md`; each has a test of that name.
+
+mod drive;
+mod log;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::{StreamExt, stream};
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::log::{Log, Watch};
+use super::{AgentRunner, FrameStream, RunRefused, RunRequest, RunnerError, StopRequest, Stopped, ThreadStore};
+
+/// Runs agents over a [`ThreadStore`].
+///
+/// A run belongs to the engine, not to the response that started it: a client that leaves does not end it.
+/// Nothing is shown that is not kept; a run has exactly one terminal event, whatever happens; a stopped run
+/// keeps its thread busy until it has ended.
+#[derive(Clone)]
+pub struct LiveRunner {
+    shared: Arc<Shared>,
+}
+
+/// What the engine allows a run.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RunOptions {
+    /// What happens to a run on a busy thread. Default: [`WhenBusy::Reject`].
+    pub when_busy: WhenBusy,
+    /// How many bytes of events one run may say before it is ended with `RUN_TOO_LARGE`. Default: 64 MiB.
+    pub max_run_bytes: usize,
+    /// How long a run may go on in silence after its terminal event before it is taken for ended. Default: 5 s.
+    pub after_terminal: Duration,
+}
+
+impl Default for RunOptions {
+    fn default() -> RunOptions {
+        RunOptions {
+            when_busy: WhenBusy::Reject,
+            max_run_bytes: 64 * 1024 * 1024,
+            after_terminal: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What happens to a run on a thread where another is active.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenBusy {
+    /// The new run is refused.
+    #[default]
+    Reject,
+    /// The active run is stopped as by a user and leaves no history; then the new one starts.
+    /// What the Node runtime calls `supersede`.
+    Supersede,
+}
+
+struct Shared {
+    store: Arc<dyn ThreadStore>,
+    options: RunOptions,
+    /// The active run of each thread, from admission until it is sealed.
+    live: Mutex<HashMap<Arc<str>, Arc<LiveRun>>>,
+    tasks: TaskTracker,
+    closing: CancellationToken,
+}
+
+/// A run that holds its thread.
+struct LiveRun {
+    thread_id: Arc<str>,
+    run_id: Arc<str>,
+    agent_id: Arc<str>,
+    log: Arc<Log>,
+    /// The run's number in the store, once it has begun.
+    number: Mutex<Option<u64>>,
+    stop: Mutex<Option<StopReason>>,
+    /// Signalled with the stop.
+    stopped: CancellationToken,
+    /// Signalled when the thread is free again.
+    ended: CancellationToken,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum StopReason {
+    User,
+    Superseded,
+    Shutdown,
+}
+
+impl LiveRunner {
+    /// An engine over a store.
+    #[must_use]
+    pub fn new(store: Arc<dyn ThreadStore>, options: RunOptions) -> LiveRunner {
+        LiveRunner {
+            shared: Arc::new(Shared {
+                store,
+                options,
+                live: Mutex::default(),
+                tasks: TaskTracker::new(),
+                closing: CancellationToken::new(),
+            }),
+        }
+    }
+
+    /// How many runs are active, stopping ones included.
+    #[must_use]
+    pub fn live_runs(&self) -> usize {
+        self.shared.live.lock().len()
+    }
+
+    /// One atomic decision per thread: the run holds the thread, or the one that does.
+    fn admit(&self, request: &RunRequest) -> Result<Arc<LiveRun>, Arc<LiveRun>> {
+        let thread_id: Arc<str> = request.input.thread_id.as_str().into();
+        let mut live = self.shared.live.lock();
+        if let Some(active) = live.get(&thread_id) {
+            return Err(active.clone());
+        }
+        let run = Arc::new(LiveRun {
+            thread_id: thread_id.clone(),
+            run_id: request.input.run_id.as_str().into(),
+            agent_id: request.agent_id.clone(),
+            log: Arc::new(Log::default()),
+            number: Mutex::new(None),
+            stop: Mutex::new(None),
+            // Not a child of a common token: signalling one run must cost nothing to the others.
+            stopped: CancellationToken::new(),
+            ended: CancellationToken::new(),
+        });
+        live.insert(thread_id, run.clone());
+        Ok(run)
+    }
+
+    async fn start(&self, request: RunRequest) -> Result<FrameStream, RunRefused> {
+        let run = loop {
+            if self.shared.closing.is_cancelled() {
+                return Err(RunRefused::ShuttingDown);
+            }
+            match self.admit(&request) {
+                Ok(run) => break run,
+                Err(active) => match self.shared.options.when_busy {
+                    WhenBusy::Reject => return Err(RunRefused::Busy),
+                    WhenBusy::Supersede => {
+                        active.ask_to_stop(StopReason::Superseded);
+                        active.ended.cancelled().await;
+                    }
+                },
+            }
+        };
+        let watch = Watch::new(run.log.clone());
+        let mut task = Box::pin(drive::drive(self.shared.clone(), run, request));
+        // The first step is taken here: what an agent says at once leaves with the response's head, in one
+        // write. From then on the task belongs to the engine, and outlives this request.
+        if futures_util::poll!(&mut task).is_pending() {
+            self.shared.tasks.spawn(task);
+        }
+        Ok(watch.boxed())
+    }
+
+    async fn replay(&self, thread_id: &str) -> Result<FrameStream, RunnerError> {
+        let active = self.shared.live.lock().get(thread_id).cloned();
+        let history = self.shared.store.history(thread_id, None).await?;
+        // Joined by position: what the active run says comes from its log alone, also if it was sealed
+        // while the history was read.
+        let first_live = active.as_ref().and_then(|run| *run.number.lock()).unwrap_or(u64::MAX);
+        let kept: Vec<_> = history
+            .runs
+            .into_iter()
+            .filter(|run| run.number < first_live && !run.frames.is_empty())
+            .map(|run| run.frames)
+            .collect();
+        let replay = stream::iter(kept);
+        Ok(match active {
+            Some(run) => replay.chain(Watch::new(run.log.clone())).boxed(),
+            None => replay.boxed(),
+        })
+    }
+
+    async fn close(&self, deadline: Duration) {
+        self.shared.closing.cancel();
+        let active: Vec<_> = self.shared.live.lock().values().cloned().collect();
+        for run in active {
+            run.ask_to_stop(StopReason::Shutdown);
+        }
+        self.shared.tasks.close();
+        if tokio::time::timeout(deadline, self.shared.tasks.wait()).await.is_err() {
+            tracing::warn!(runs = self.live_runs(), "runs were still ending when the shutdown deadline passed");
+        }
+    }
+}
+
+impl LiveRun {
+    /// Whether this call is the one that stops the run.
+    fn ask_to_stop(&self, reason: StopReason) -> bool {
+        let mut stop = self.stop.lock();
+        // A run that is stopping is superseded all the same: it must leave no history.
+        let first = stop.is_none();
+        if first || reason == StopReason::Superseded {
+            *stop = Some(reason);
+        }
+        drop(stop);
+        self.stopped.cancel();
+        first
+    }
+}
+
+impl AgentRunner for LiveRunner {
+    fn run(&self, request: RunRequest) -> BoxFuture<'_, Result<FrameStream, RunRefused>> {
+        Box::pin(self.start(request))
+    }
+
+    fn connect(&self, thread_id: &str) -> BoxFuture<'_, Result<FrameStream, RunnerError>> {
+        let thread_id = thread_id.to_owned();
+        Box::pin(async move { self.replay(&thread_id).await })
+    }
+
+    fn stop(&self, request: StopRequest) -> BoxFuture<'_, Result<Stopped, RunnerError>> {
+        let active = self.shared.live.lock().get(request.thread_id.as_str()).cloned();
+        let answer = match active {
+            None => Stopped::NoActiveRun,
+            Some(run) if request.run_id.as_deref().is_some_and(|id| id != &*run.run_id) => Stopped::OtherRun,
+            Some(run) if run.ask_to_stop(StopReason::User) => Stopped::Stopping,
+            Some(_) => Stopped::NoActiveRun,
+        };
+        Box::pin(std::future::ready(Ok(answer)))
+    }
+
+    fn threads(&self) -> Option<&dyn ThreadStore> {
+        Some(&*self.shared.store)
+    }
+
+    fn shutdown(&self, deadline: Duration) -> BoxFuture<'_, ()> {
+        Box::pin(self.close(deadline))
+    }
+}
+
+impl std::fmt::Debug for LiveRunner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LiveRunner").field("options", &self.shared.options).field("live", &self.live_runs()).finish()
+    }
+}

@@ -1,0 +1,164 @@
+//! Who runs an agent on a thread, remembers what it said, and lets others watch.
+//!
+//! [`AgentRunner`] is what the runtime needs of a runner. [`LiveRunner`] holds the rules of a run once,
+//! over any [`ThreadStore`]; [`MemoryRunner`] is that engine over the store in RAM.
+
+mod batch;
+mod live;
+mod memory;
+mod pipeline;
+mod stateless;
+mod store;
+pub mod suite;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use http::HeaderMap;
+
+use crate::agent::Agent;
+use crate::agui::{Frames, RunAgentInput};
+
+pub use live::{LiveRunner, RunOptions, WhenBusy};
+pub use memory::{MemoryLimits, MemoryRunner, MemoryStore};
+pub(crate) use stateless::run_stateless;
+pub use store::{
+    BeginError, Begun, History, NewRun, OpenRun, SealedRun, StoreError, StoredRun, ThreadEntry, ThreadStore,
+};
+
+/// The events of a thread or run as they become visible, several at a time. Dropping it only stops watching.
+pub type FrameStream = BoxStream<'static, Frames>;
+
+/// Executes agents on threads.
+pub trait AgentRunner: Send + Sync + 'static {
+    /// Starts a run and watches it. The run outlives the returned stream, which ends with the run.
+    fn run(&self, request: RunRequest) -> BoxFuture<'_, Result<FrameStream, RunRefused>>;
+
+    /// Replays the thread, then follows its active run, if any, to its end. An unknown thread is an empty stream.
+    fn connect(&self, thread_id: &str) -> BoxFuture<'_, Result<FrameStream, RunnerError>>;
+
+    /// Asks a run to end. Answers before it has ended.
+    fn stop(&self, request: StopRequest) -> BoxFuture<'_, Result<Stopped, RunnerError>>;
+
+    /// The threads this runner keeps; `None` makes the thread routes answer 422.
+    fn threads(&self) -> Option<&dyn ThreadStore> {
+        None
+    }
+
+    /// Stops every run within the deadline, then returns. New runs are refused from the call on.
+    fn shutdown(&self, deadline: Duration) -> BoxFuture<'_, ()> {
+        let _ = deadline;
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// A run to start.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct RunRequest {
+    /// The agent's name in the registry.
+    pub agent_id: Arc<str>,
+    /// The agent.
+    pub agent: Arc<dyn Agent>,
+    /// What the client posted.
+    pub input: RunAgentInput,
+    /// The inbound headers the agent may see.
+    pub headers: HeaderMap,
+}
+
+impl RunRequest {
+    /// A request without headers.
+    #[must_use]
+    pub fn new(agent_id: impl Into<Arc<str>>, agent: Arc<dyn Agent>, input: RunAgentInput) -> RunRequest {
+        RunRequest { agent_id: agent_id.into(), agent, input, headers: HeaderMap::new() }
+    }
+}
+
+impl std::fmt::Debug for RunRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Without the headers: they carry credentials.
+        f.debug_struct("RunRequest")
+            .field("agent_id", &self.agent_id)
+            .field("thread_id", &self.input.thread_id)
+            .field("run_id", &self.input.run_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Which run to stop.
+#[derive(Clone, Debug)]
+pub struct StopRequest {
+    /// The thread.
+    pub thread_id: String,
+    /// Only this run; `None` stops whatever runs on the thread.
+    pub run_id: Option<String>,
+}
+
+/// What a stop did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// The run was asked to end.
+    Stopping,
+    /// Nothing runs on the thread, or it is stopping already.
+    NoActiveRun,
+    /// Another run is the active one.
+    OtherRun,
+}
+
+/// Why a run was not started. It becomes a `RUN_ERROR` on a 200 stream.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunRefused {
+    /// Another run is active on the thread, or a stopped one has not ended yet.
+    #[error("Thread already running")]
+    Busy,
+    /// The runtime is shutting down.
+    #[error("The runtime is shutting down")]
+    ShuttingDown,
+    /// The runner failed.
+    #[error(transparent)]
+    Failed(#[from] RunnerError),
+}
+
+impl RunRefused {
+    /// The stable code of the `RUN_ERROR`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            RunRefused::Busy => codes::THREAD_BUSY,
+            RunRefused::ShuttingDown => codes::RUNTIME_SHUTDOWN,
+            RunRefused::Failed(_) => codes::RUNNER_FAILED,
+        }
+    }
+}
+
+/// The runner failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct RunnerError(pub String);
+
+impl From<StoreError> for RunnerError {
+    fn from(error: StoreError) -> RunnerError {
+        RunnerError(error.to_string())
+    }
+}
+
+/// The stable codes of `RUN_ERROR` events the runtime itself writes.
+pub mod codes {
+    /// The agent ended or failed without a terminal event of its own.
+    pub const INCOMPLETE_STREAM: &str = "INCOMPLETE_STREAM";
+    /// Another run is active on the thread.
+    pub const THREAD_BUSY: &str = "THREAD_BUSY";
+    /// The runner could not start or watch the run.
+    pub const RUNNER_FAILED: &str = "RUNNER_FAILED";
+    /// The store could not keep the run's events.
+    pub const STORE_FAILED: &str = "STORE_FAILED";
+    /// The agent panicked.
+    pub const AGENT_PANICKED: &str = "AGENT_PANICKED";
+    /// The run produced more bytes than a run may.
+    pub const RUN_TOO_LARGE: &str = "RUN_TOO_LARGE";
+    /// The runtime shut down during the run.
+    pub const RUNTIME_SHUTDOWN: &str = "RUNTIME_SHUTDOWN";
+}

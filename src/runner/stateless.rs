@@ -1,0 +1,58 @@
+//! A run nobody keeps: no thread, no lock, no history (rest-sse.md chapter 9, suggest).
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt, stream};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::batch::{More, next_batch, start};
+use super::pipeline::Pipeline;
+use super::{FrameStream, RunRequest};
+use crate::agent::{AgentCall, AgentError, EventStream};
+use crate::agui::{Ending, Event, Frames, FramesBuilder};
+
+/// Runs an agent for this stream alone. Dropping the stream cancels the agent.
+///
+/// A failing agent ends with closers and `RUN_ERROR` (upstream's stream just ends: chapter 14, row 9).
+pub(crate) fn run_stateless(request: RunRequest) -> FrameStream {
+    let RunRequest { agent, input, headers, .. } = request;
+    let input = input.for_agent(|| Uuid::new_v4().to_string());
+    let pipeline = Pipeline::new(&input.thread_id, &input.run_id, None);
+    let call = AgentCall { input: Arc::new(input), headers, stopped: CancellationToken::new() };
+    let run = Stateless { events: start(&*agent, call), pipeline, batch: Vec::new() };
+    stream::unfold(Some(run), |run| async move {
+        let mut run = run?;
+        let (frames, ended) = run.step().await;
+        Some((frames, (!ended).then_some(run)))
+    })
+    .filter(|frames| std::future::ready(!frames.is_empty()))
+    .boxed()
+}
+
+struct Stateless {
+    events: EventStream,
+    pipeline: Pipeline,
+    batch: Vec<Event>,
+}
+
+impl Stateless {
+    /// What the agent has ready, and whether that was the end.
+    async fn step(&mut self) -> (Frames, bool) {
+        let more = next_batch(&mut self.events, &mut self.batch).await;
+        let mut frames = FramesBuilder::default();
+        let pushed = self.batch.drain(..).try_for_each(|event| self.pipeline.push(event, &mut frames));
+        let ending = match (pushed, more) {
+            (Err(failure), _) | (Ok(()), More::Failed(failure)) => failed(&failure),
+            (Ok(()), More::Ended) => Ending::Incomplete,
+            (Ok(()), More::Coming) => return (frames.finish(), false),
+        };
+        self.pipeline.close(ending).iter().for_each(|event| frames.push(event));
+        (frames.finish(), true)
+    }
+}
+
+fn failed(failure: &AgentError) -> Ending {
+    tracing::warn!(error = %failure, "the agent failed");
+    Ending::Failed { message: failure.message().to_owned(), code: failure.code() }
+}

@@ -1,0 +1,157 @@
+//! How a runtime is put together.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::request::Parts;
+
+use super::{CopilotRuntime, DebugFeed, Options, Shared};
+use crate::agent::{Agent, AgentSource, Agents, ResolveError};
+use crate::runner::{AgentRunner, MemoryRunner};
+use crate::transcription::TranscriptionService;
+
+/// The longest keep-alive interval: what a timer of the reference runtime can hold (rest-sse.md chapter 11).
+const MAX_KEEP_ALIVE: Duration = Duration::from_millis(2_147_483_647);
+
+/// Configures a [`CopilotRuntime`].
+///
+/// Nothing but an agent is required: threads are kept in RAM unless a runner is set.
+#[must_use = "a builder does nothing until `build`"]
+pub struct Builder {
+    agents: Agents,
+    per_request: Option<AgentSource>,
+    runner: Option<Arc<dyn AgentRunner>>,
+    transcription: Option<Arc<dyn TranscriptionService>>,
+    keep_alive: Duration,
+    debug_feed: bool,
+    options: Options,
+}
+
+/// Tells clients that agents answer with A2UI surfaces, so that they render them. The runtime relays what
+/// the agents send; it adds nothing of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct A2ui {
+    /// The agents that do; `None` is all of them.
+    pub agents: Option<Vec<String>>,
+}
+
+/// Why a runtime cannot be built.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// Agents were both named and resolved per request.
+    #[error("agents are set both by name and per request: use one of the two")]
+    TwoAgentSources,
+    /// The keep-alive interval does not fit a timer.
+    #[error("the keep-alive interval of {0:?} is longer than 2147483.647 s; use zero to turn keep-alive off")]
+    KeepAliveTooLong(Duration),
+}
+
+impl Default for Builder {
+    fn default() -> Builder {
+        Builder {
+            agents: Agents::new(),
+            per_request: None,
+            runner: None,
+            transcription: None,
+            keep_alive: Duration::from_secs(15),
+            debug_feed: false,
+            options: Options { keep_alive: None, expose_memory_routes: false, a2ui: None, open_generative_ui: false },
+        }
+    }
+}
+
+impl Builder {
+    /// Adds an agent under a name. Clients use `default` unless told otherwise.
+    pub fn agent(mut self, name: impl Into<Arc<str>>, agent: impl Agent) -> Builder {
+        self.agents.insert(name, Arc::new(agent));
+        self
+    }
+
+    /// Adds an agent that is shared already.
+    pub fn agent_arc(mut self, name: impl Into<Arc<str>>, agent: Arc<dyn Agent>) -> Builder {
+        self.agents.insert(name, agent);
+        self
+    }
+
+    /// Resolves the agents anew for every request, from its head. A failure answers 500.
+    pub fn agents_per_request<F, R>(mut self, resolve: F) -> Builder
+    where
+        F: Fn(&Parts) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<Agents, ResolveError>> + Send + 'static,
+    {
+        self.per_request = Some(AgentSource::per_request(resolve));
+        self
+    }
+
+    /// Who runs the agents and keeps their threads. Default: [`MemoryRunner`].
+    pub fn runner(mut self, runner: impl AgentRunner) -> Builder {
+        self.runner = Some(Arc::new(runner));
+        self
+    }
+
+    /// Turns speech into text for `POST /transcribe`.
+    pub fn transcription(mut self, service: impl TranscriptionService) -> Builder {
+        self.transcription = Some(Arc::new(service));
+        self
+    }
+
+    /// How long a stream may be silent before it gets a keep-alive comment. Default: 15 s; zero turns it off.
+    pub fn keep_alive(mut self, interval: Duration) -> Builder {
+        self.keep_alive = interval;
+        self
+    }
+
+    /// Answers on the memory routes at all. Default: they look as if they did not exist.
+    pub fn expose_memory_routes(mut self, expose: bool) -> Builder {
+        self.options.expose_memory_routes = expose;
+        self
+    }
+
+    /// Serves `GET /cpk-debug-events`: every event of every thread, to whoever may call the runtime. Default: off.
+    pub fn debug_feed(mut self, on: bool) -> Builder {
+        self.debug_feed = on;
+        self
+    }
+
+    /// Tells clients to render A2UI surfaces.
+    pub fn a2ui(mut self, a2ui: A2ui) -> Builder {
+        self.options.a2ui = Some(a2ui);
+        self
+    }
+
+    /// Tells clients to render open generative UI that agents send.
+    pub fn open_generative_ui(mut self, on: bool) -> Builder {
+        self.options.open_generative_ui = on;
+        self
+    }
+
+    /// The runtime.
+    ///
+    /// # Errors
+    /// [`BuildError`] names the setting and what to do.
+    pub fn build(self) -> Result<CopilotRuntime, BuildError> {
+        let agents = match self.per_request {
+            Some(_) if !self.agents.is_empty() => return Err(BuildError::TwoAgentSources),
+            Some(source) => source,
+            None => AgentSource::Fixed(Arc::new(self.agents)),
+        };
+        if self.keep_alive > MAX_KEEP_ALIVE {
+            return Err(BuildError::KeepAliveTooLong(self.keep_alive));
+        }
+        let options = Options { keep_alive: (!self.keep_alive.is_zero()).then_some(self.keep_alive), ..self.options };
+        let runner = self.runner.unwrap_or_else(|| Arc::new(MemoryRunner::new()));
+        let feed = self.debug_feed.then(DebugFeed::default);
+        Ok(CopilotRuntime {
+            shared: Arc::new(Shared { agents, runner, transcription: self.transcription, feed, options }),
+        })
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("agents", &self.agents).field("options", &self.options).finish_non_exhaustive()
+    }
+}

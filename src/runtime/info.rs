@@ -1,0 +1,102 @@
+//! What `/info` tells a client (rest-sse.md chapter 9).
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::CopilotRuntime;
+use crate::agent::{Agent, Agents};
+
+/// How the runtime is mounted where the question was asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Mount {
+    /// A path per route.
+    #[default]
+    MultiRoute,
+    /// One path for everything.
+    SingleRoute,
+}
+
+/// The answer of `/info`, its fields in the contract's order.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Info {
+    version: &'static str,
+    agents: serde_json::Map<String, Value>,
+    audio_file_transcription_enabled: bool,
+    mode: &'static str,
+    thread_endpoints: ThreadEndpoints,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    single_route: Option<SingleRoute>,
+    suggestions: bool,
+    a2ui_enabled: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    a2ui: Option<Value>,
+    #[serde(rename = "openGenerativeUIEnabled")]
+    open_generative_ui_enabled: bool,
+    /// Nothing leaves this process, so there is nothing to disable.
+    telemetry_disabled: bool,
+}
+
+/// Which thread routes answer with something.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ThreadEndpoints {
+    list: bool,
+    inspect: bool,
+    mutations: bool,
+    realtime_metadata: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SingleRoute {
+    resource_operations: bool,
+    thread_endpoints: ThreadEndpoints,
+}
+
+impl CopilotRuntime {
+    /// Describes the runtime to a client that asked at a mount of this kind.
+    pub(crate) async fn info(&self, agents: &Agents, mount: Mount) -> Info {
+        let options = &self.shared.options;
+        let has_threads = self.shared.runner.threads().is_some();
+        let threads = ThreadEndpoints { list: has_threads, inspect: has_threads, ..ThreadEndpoints::default() };
+        let mut described = serde_json::Map::new();
+        for (name, agent) in agents.iter() {
+            described.insert(name.to_string(), describe(name, &**agent).await);
+        }
+        Info {
+            version: CopilotRuntime::version(),
+            agents: described,
+            audio_file_transcription_enabled: self.shared.transcription.is_some(),
+            mode: "sse",
+            thread_endpoints: match mount {
+                Mount::MultiRoute => threads,
+                Mount::SingleRoute => ThreadEndpoints::default(),
+            },
+            single_route: (mount == Mount::SingleRoute)
+                .then_some(SingleRoute { resource_operations: true, thread_endpoints: threads }),
+            suggestions: true,
+            a2ui_enabled: options.a2ui.is_some(),
+            a2ui: options.a2ui.as_ref().map(|a2ui| match &a2ui.agents {
+                Some(agents) => serde_json::json!({"enabled": true, "agents": agents}),
+                None => serde_json::json!({"enabled": true}),
+            }),
+            open_generative_ui_enabled: options.open_generative_ui,
+            telemetry_disabled: true,
+        }
+    }
+}
+
+async fn describe(name: &str, agent: &dyn Agent) -> Value {
+    let mut description = serde_json::json!({
+        "name": name,
+        "description": agent.description(),
+        "className": agent.class_name(),
+    });
+    match agent.capabilities().await {
+        Ok(Some(capabilities)) => description["capabilities"] = capabilities,
+        Ok(None) => {}
+        Err(failure) => tracing::warn!(agent.id = name, error = %failure, "the agent's capabilities could not be read"),
+    }
+    description
+}

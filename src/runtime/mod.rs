@@ -1,0 +1,169 @@
+//! What the runtime does, free of transport: info, run, connect, suggest, stop, threads. The HTTP face
+//! turns requests into these calls and their answers into responses.
+
+mod builder;
+mod feed;
+mod info;
+mod threads;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderMap;
+use http::request::Parts;
+
+use crate::agent::{Agent, AgentSource, Agents, ResolveError};
+use crate::agui::{Event, Frames, RunAgentInput};
+use crate::runner::{AgentRunner, FrameStream, RunRequest, RunnerError, StopRequest, Stopped, codes, run_stateless};
+use crate::transcription::TranscriptionService;
+
+pub use builder::{A2ui, BuildError, Builder};
+pub(crate) use feed::DebugFeed;
+pub(crate) use info::Mount;
+pub(crate) use threads::ThreadsError;
+
+/// The runtime: agents, a runner, and the options of both. Cloning is cheap and shares everything.
+///
+/// ```
+/// use copilotkit_runtime::CopilotRuntime;
+/// use copilotkit_runtime::agent::DemoAgent;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let runtime = CopilotRuntime::builder().agent("default", DemoAgent::new()).build()?;
+/// let app: axum::Router = axum::Router::new().nest_service("/api/copilotkit", runtime.into_service());
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct CopilotRuntime {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    agents: AgentSource,
+    runner: Arc<dyn AgentRunner>,
+    transcription: Option<Arc<dyn TranscriptionService>>,
+    /// Where the events of runs and connects can be watched, if it is on.
+    feed: Option<DebugFeed>,
+    options: Options,
+}
+
+#[derive(Clone, Debug)]
+struct Options {
+    keep_alive: Option<Duration>,
+    expose_memory_routes: bool,
+    a2ui: Option<A2ui>,
+    open_generative_ui: bool,
+}
+
+/// An agent found in the registry.
+#[derive(Clone)]
+pub(crate) struct FoundAgent {
+    id: Arc<str>,
+    agent: Arc<dyn Agent>,
+}
+
+impl CopilotRuntime {
+    /// Starts configuring a runtime.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// The runtime's version, as `/info` tells it.
+    #[must_use]
+    pub fn version() -> &'static str {
+        env!("CARGO_PKG_VERSION")
+    }
+
+    /// Refuses new runs, stops the active ones, and waits for them at most this long. Watchers see each run's
+    /// `RUN_ERROR` with the code `RUNTIME_SHUTDOWN`.
+    pub async fn shutdown(&self, deadline: Duration) {
+        self.shared.runner.shutdown(deadline).await;
+        if let Some(feed) = &self.shared.feed {
+            feed.close();
+        }
+    }
+
+    /// The agents this request may use.
+    pub(crate) async fn agents(&self, head: &Parts) -> Result<Arc<Agents>, ResolveError> {
+        self.shared.agents.resolve(head).await
+    }
+
+    /// The agent of a name, if this request may use it.
+    pub(crate) async fn agent(&self, head: &Parts, name: &str) -> Result<Option<FoundAgent>, ResolveError> {
+        let agents = self.agents(head).await?;
+        Ok(agents.get(name).map(|(id, agent)| FoundAgent { id: id.clone(), agent: agent.clone() }))
+    }
+
+    /// Starts a run and watches it. A run that cannot start is a stream with one `RUN_ERROR`: the answer is
+    /// 200 either way (upstream's is an empty stream, which clients take for success: chapter 14, row 8).
+    pub(crate) async fn run(&self, found: FoundAgent, input: RunAgentInput, headers: HeaderMap) -> FrameStream {
+        let agent_id = found.id.clone();
+        let request = RunRequest { agent_id: found.id, agent: found.agent, input, headers };
+        let (thread_id, run_id) = (request.input.thread_id.clone(), request.input.run_id.clone());
+        let stream = self.shared.runner.run(request).await.unwrap_or_else(|refused| {
+            tracing::warn!(
+                thread.id = thread_id,
+                run.id = run_id,
+                code = refused.code(),
+                "the run was refused: {refused}"
+            );
+            one_error(&refused.to_string(), refused.code())
+        });
+        self.shown(&agent_id, stream)
+    }
+
+    /// Replays a thread and follows its active run. A failing runner is a stream with one `RUN_ERROR`.
+    pub(crate) async fn connect(&self, found: &FoundAgent, thread_id: &str) -> FrameStream {
+        let stream = self.shared.runner.connect(thread_id).await.unwrap_or_else(|failure| {
+            tracing::error!(thread.id = thread_id, error = %failure, "the runner could not replay the thread");
+            one_error(&failure.to_string(), codes::RUNNER_FAILED)
+        });
+        self.shown(&found.id, stream)
+    }
+
+    /// Lets the debug feed see a stream, where there is one.
+    fn shown(&self, agent_id: &str, stream: FrameStream) -> FrameStream {
+        match &self.shared.feed {
+            Some(feed) => feed::tap(feed, agent_id, stream),
+            None => stream,
+        }
+    }
+
+    /// Runs an agent for this answer alone.
+    pub(crate) fn suggest(&self, found: FoundAgent, input: RunAgentInput, headers: HeaderMap) -> FrameStream {
+        run_stateless(RunRequest { agent_id: found.id, agent: found.agent, input, headers })
+    }
+
+    /// Asks a run to end.
+    pub(crate) async fn stop(&self, request: StopRequest) -> Result<Stopped, RunnerError> {
+        self.shared.runner.stop(request).await
+    }
+
+    pub(crate) fn transcription(&self) -> Option<&dyn TranscriptionService> {
+        self.shared.transcription.as_deref()
+    }
+
+    pub(crate) fn keep_alive(&self) -> Option<Duration> {
+        self.shared.options.keep_alive
+    }
+
+    pub(crate) fn memory_routes_exposed(&self) -> bool {
+        self.shared.options.expose_memory_routes
+    }
+
+    pub(crate) fn debug_feed(&self) -> Option<&DebugFeed> {
+        self.shared.feed.as_ref()
+    }
+}
+
+/// A stream that says why there is nothing else to say.
+fn one_error(message: &str, code: &str) -> FrameStream {
+    Box::pin(tokio_stream::once(Frames::of(&[Event::run_error(message, code)])))
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("agents", &self.agents).field("options", &self.options).finish_non_exhaustive()
+    }
+}

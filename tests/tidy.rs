@@ -1,0 +1,69 @@
+//! Keeps the map of the house true: rooms look down only, and some libraries have one room.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A room and the rooms it may name.
+const ROOMS: &[(&str, &[&str])] = &[
+    ("agui", &[]),
+    ("agent", &["agui"]),
+    ("transcription", &[]),
+    ("runner", &["agui", "agent"]),
+    ("runtime", &["agui", "agent", "runner", "transcription"]),
+    ("http", &["agui", "agent", "runner", "runtime", "transcription"]),
+];
+
+/// A name and the only paths under `src/` where it may stand.
+const HOMES: &[(&str, &[&str])] = &[
+    ("axum::", &["server"]),
+    ("reqwest::", &["agent/http", "transcription"]),
+    ("env::var", &["server"]),
+    ("clap::", &["server"]),
+];
+
+/// Paths without clock, chance or async runtime.
+const PURE: &[&str] = &["agui/"];
+const IMPURE: &[&str] = &["tokio::", "Instant::now", "SystemTime::now", "Uuid::new_v4"];
+
+#[test]
+fn the_house_follows_its_map() {
+    let mut broken = Vec::new();
+    for file in rust_files(Path::new("src")) {
+        let path = file.strip_prefix("src").unwrap().to_string_lossy().replace('\\', "/");
+        let room = path.split(['/', '.']).next().unwrap();
+        let below = ROOMS.iter().find(|(name, _)| *name == room).map(|(_, below)| *below);
+        let pure = PURE.iter().any(|at| path.starts_with(at));
+        for (number, line) in fs::read_to_string(&file).unwrap().lines().enumerate() {
+            let code = line.split("//").next().unwrap();
+            let mut say = |why: &str| broken.push(format!("src/{path}:{}: {why}: {}", number + 1, line.trim()));
+            for (at, _) in code.match_indices("crate::") {
+                let rest = &code[at + "crate::".len()..];
+                let named = rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap();
+                if named.is_empty() && below.is_some() {
+                    say("write one `use crate::room` per line");
+                }
+                let is_room = ROOMS.iter().any(|(name, _)| *name == named);
+                if is_room && named != room && below.is_some_and(|below| !below.contains(&named)) {
+                    say("looks up");
+                }
+            }
+            for (name, homes) in HOMES {
+                if code.contains(name) && !homes.iter().any(|home| path.starts_with(home)) {
+                    say("is not at home here");
+                }
+            }
+            if pure && IMPURE.iter().any(|name| code.contains(name)) {
+                say("must be pure");
+            }
+        }
+    }
+    assert!(broken.is_empty(), "\n{}", broken.join("\n"));
+}
+
+fn rust_files(dir: &Path) -> Vec<PathBuf> {
+    let paths = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    paths
+        .flat_map(|path| if path.is_dir() { rust_files(&path) } else { vec![path] })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .collect()
+}
