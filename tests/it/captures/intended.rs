@@ -50,19 +50,19 @@ const INTENDED: &[Intended] = &[
             events.insert(2, text_end("r1-m1"));
         });
     }),
-    differs("concurrency/second-run-same-thread", BUSY, |case| case.set_events("run2", busy())),
-    differs("stop/run-while-still-finishing", BUSY, |case| case.set_events("run2", busy())),
-    differs("sqlite/concurrent", BUSY, |case| case.set_events("run2", busy())),
+    differs("concurrency/second-run-same-thread", BUSY, |case| case.set_events("run2", &busy())),
+    differs("stop/run-while-still-finishing", BUSY, |case| case.set_events("run2", &busy())),
+    differs("sqlite/concurrent", BUSY, |case| case.set_events("run2", &busy())),
     differs("connect/runner-throws", "row 8: a failing runner is told by a RUN_ERROR", |case| {
         case.set_events(
             "connect",
-            json!([{"type": "RUN_ERROR", "message": "runner unavailable", "code": "RUNNER_FAILED"}]),
+            &json!([{"type": "RUN_ERROR", "message": "runner unavailable", "code": "RUNNER_FAILED"}]),
         );
     }),
     differs("suggest/error-mid", SUGGEST, |case| {
         case.edit_events("x1", |events| events.extend([text_end("r1-m1"), incomplete("agent exploded")]));
     }),
-    differs("suggest/throw-now", SUGGEST, |case| case.set_events("x1", json!([incomplete("immediate failure")]))),
+    differs("suggest/throw-now", SUGGEST, |case| case.set_events("x1", &json!([incomplete("immediate failure")]))),
     differs("run/error-burst", "row 10: what the agent said before it failed is delivered first", |case| {
         case.edit_events("x1", |events| {
             events.splice(
@@ -115,7 +115,7 @@ const INTENDED: &[Intended] = &[
             let started = case.events(id)[0].clone();
             case.set_events(
                 id,
-                json!([
+                &json!([
                     started,
                     {"type": "TEXT_MESSAGE_START", "messageId": "m1", "role": "assistant"},
                     {"type": "TEXT_MESSAGE_CONTENT", "messageId": "m1", "delta": "x"},
@@ -130,7 +130,7 @@ const INTENDED: &[Intended] = &[
         let (thread_id, run_id) = ("rm-crlf-framing", "r1");
         case.set_events(
             "run",
-            json!([
+            &json!([
                 {"type": "RUN_STARTED", "threadId": thread_id, "runId": run_id, "input": input},
                 {"type": "RUN_FINISHED", "threadId": thread_id, "runId": run_id},
             ]),
@@ -151,7 +151,7 @@ const INTENDED: &[Intended] = &[
         "what AG-UI 1.0.0 leaves out is accepted: tools and context default to []",
         |case| {
             case.set_stream("x1");
-            case.set_events("x1", hello("t", "r", &json!({"state": {}, "messages": [], "forwardedProps": {}})));
+            case.set_events("x1", &hello("t", "r", &json!({"state": {}, "messages": [], "forwardedProps": {}})));
         },
     ),
     differs("run/input-echo-state-null", "AG-UI 1.0.0 refuses an input whose forwardedProps are null", |case| {
@@ -171,10 +171,10 @@ const INTENDED: &[Intended] = &[
         };
         let (first, third) = (run("run1", "dup", case), run("run3", "r3", case));
         case.answer("run2").client_timed_out = false;
-        case.set_events("run3", third.clone().into());
+        case.set_events("run3", &third.clone().into());
         case.answer("connect").client_timed_out = false;
         let replayed = [first.clone(), first, third].map(said_at_once).concat();
-        case.set_events("connect", replayed.into());
+        case.set_events("connect", &replayed.into());
     }),
     differs("sqlite/error-message-lost", "a durable run keeps the agent's message, as one in memory does", |case| {
         case.edit_events("run", |events| events[4]["message"] = json!("agent exploded"));
@@ -275,7 +275,7 @@ impl Case {
         self.answer(id).events.clone().unwrap_or_default()
     }
 
-    fn set_events(&mut self, id: &str, events: Value) {
+    fn set_events(&mut self, id: &str, events: &Value) {
         let answer = self.answer(id);
         answer.body_text = None;
         answer.events = events.as_array().cloned();
@@ -284,7 +284,7 @@ impl Case {
     fn edit_events(&mut self, id: &str, edit: impl FnOnce(&mut Vec<Value>)) {
         let mut events = self.events(id);
         edit(&mut events);
-        self.set_events(id, events.into());
+        self.set_events(id, &events.into());
     }
 
     fn set_json(&mut self, id: &str, status: u16, body: Value) {

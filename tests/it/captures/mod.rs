@@ -12,6 +12,7 @@ mod ours;
 mod play;
 mod proof;
 mod report;
+mod scripts;
 mod spelling;
 mod sse;
 mod upstream;
@@ -24,8 +25,9 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use futures_util::stream;
 
-use self::case::{Case, Scripts};
+use self::case::Case;
 use self::report::{Outcome, Report};
+use self::scripts::Scripts;
 
 /// Cases under way at a time. They mostly wait.
 const AT_A_TIME: usize = 12;

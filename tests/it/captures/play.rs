@@ -9,10 +9,11 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::case::{Case, Scripts, StartAfter};
+use super::case::{Case, StartAfter};
 use super::client::{self, Answer};
 use super::observed::Recorder;
 use super::ours::Server;
+use super::scripts::Scripts;
 use super::upstream::Upstreams;
 
 /// What a case came to.

@@ -56,7 +56,8 @@ fn every_recording_is_like_itself() {
 
 #[test]
 fn no_change_of_an_answer_goes_unseen() {
-    let changes: [(&str, fn(&mut Answer)); 6] = [
+    type Change = (&'static str, fn(&mut Answer));
+    let changes: [Change; 6] = [
         ("status", |answer| answer.status += 1),
         ("content type", |answer| answer.headers.retain(|(name, _)| name != "content-type")),
         ("a header more", |answer| answer.headers.push(("access-control-allow-x".to_owned(), "1".to_owned()))),

@@ -22,7 +22,7 @@ pub(crate) fn difference(recorded: &[u8], ours: &[u8]) -> Option<Unlike> {
 /// tokens stays, so that it shows.
 fn spelled(json: &str) -> String {
     if let Ok(fields) = serde_json::from_str::<BTreeMap<String, &RawValue>>(json) {
-        let length: usize = fields.iter().map(|(_, value)| value.get().len()).sum();
+        let length: usize = fields.values().map(|value| value.get().len()).sum();
         let names: usize = fields.keys().map(|name| serde_json::to_string(name).map_or(0, |name| name.len())).sum();
         let packed = length + names + 2 * fields.len() + 1 + usize::from(fields.is_empty());
         let fields = fields.iter().map(|(name, value)| format!("{name:?}:{}", spelled(value.get())));

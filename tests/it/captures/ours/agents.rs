@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream;
 use serde_json::{Map, Value};
 
-use crate::captures::case::{OnAbort, Script, Scripts, Step};
+use crate::captures::scripts::{OnAbort, Script, Scripts, Step};
 
 /// One script as an agent.
 #[derive(Clone)]

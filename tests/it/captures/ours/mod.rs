@@ -9,9 +9,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use copilotkit_runtime::{A2ui, CopilotRuntime};
 use copilotkit_runtime::agent::{Agents, HttpAgent};
 use copilotkit_runtime::http::{CopilotService, Cors, ForwardPolicy};
+use copilotkit_runtime::{A2ui, CopilotRuntime};
 
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -20,8 +20,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use self::agents::ScriptedAgent;
-use super::case::{self, Adapter, AgentsFactory, CorsConfig, CorsOption, Mode, OneOrMany, Remote, RunnerKind, Scripts};
+use super::case::{self, Adapter, AgentsFactory, CorsConfig, CorsOption, Mode, OneOrMany, Remote, RunnerKind};
 use super::observed::Recorder;
+use super::scripts::Scripts;
 use super::upstream::Upstreams;
 
 /// A listening server with a store of its own. Dropping it closes every connection.
