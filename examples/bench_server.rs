@@ -163,7 +163,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .agent("default", FunctionAgent::new(Player::new).described("Plays what forwardedProps says"))
         .runner(MemoryRunner::with_limits(limits));
     if let Ok(upstream) = std::env::var("UPSTREAM_URL") {
-        builder = builder.agent("remote", HttpAgent::new(upstream)?);
+        builder = builder.agent("remote", HttpAgent::new(&upstream)?);
     }
     let app: Router = Router::new().nest_service("/api/copilotkit", builder.build()?.into_service());
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;

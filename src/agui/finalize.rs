@@ -33,6 +33,8 @@ pub struct Finalizer {
     terminal: bool,
     texts: HashMap<Box<str>, u64>,
     calls: HashMap<Box<str>, Call>,
+    /// Reasoning messages and spans, by the kind that opened them.
+    reasoning: HashMap<(EventKind, Box<str>), u64>,
     /// Steps with their owner.
     steps: HashMap<(Option<Box<str>>, Box<str>), u64>,
     subagents: HashMap<Box<str>, u64>,
@@ -82,6 +84,7 @@ impl Finalizer {
             terminal: false,
             texts: HashMap::new(),
             calls: HashMap::new(),
+            reasoning: HashMap::new(),
             steps: HashMap::new(),
             subagents: HashMap::new(),
         }
@@ -113,6 +116,14 @@ impl Finalizer {
             }
             K::ToolCallEnd => self.settle(event.tool_call_id(), |call| call.ended = true),
             K::ToolCallResult => self.settle(event.tool_call_id(), |call| call.answered = true),
+            K::ReasoningMessageStart | K::ReasoningStart => {
+                if let Some(id) = some_id(event.message_id()) {
+                    let opened = self.next();
+                    self.reasoning.insert((event.kind(), id.into()), opened);
+                }
+            }
+            K::ReasoningMessageEnd => self.reasoned(K::ReasoningMessageStart, event),
+            K::ReasoningEnd => self.reasoned(K::ReasoningStart, event),
             K::StepStarted => {
                 if let Some(step) = step(event) {
                     let opened = self.next();
@@ -145,7 +156,7 @@ impl Finalizer {
     /// The events that end the run, the last of them terminal; none if it has ended. What they close counts as
     /// closed: a second call gives none.
     ///
-    /// A stop ends with `RUN_FINISHED`, before which clients want steps and subagents closed and a `RUN_STARTED`,
+    /// A stop ends with `RUN_FINISHED`, before which clients want reasoning, steps and subagents closed and a `RUN_STARTED`,
     /// so there they are (rest-sse.md chapter 14 row 1).
     pub fn close(&mut self, why: Ending) -> Vec<Event> {
         if self.terminal {
@@ -185,6 +196,14 @@ impl Finalizer {
 
     fn close_brackets(&mut self, out: &mut Vec<Event>) {
         // What opened last closes first, as brackets do.
+        let reasoning = in_order(self.reasoning.drain(), |opened| *opened);
+        out.extend(reasoning.iter().rev().map(|((start, id), _)| {
+            let end = match start {
+                EventKind::ReasoningStart => EventKind::ReasoningEnd,
+                _ => EventKind::ReasoningMessageEnd,
+            };
+            EventWriter::new(end).text("messageId", id).finish()
+        }));
         let steps = in_order(self.steps.drain(), |opened| *opened);
         out.extend(steps.iter().rev().map(|((owner, name), _)| {
             EventWriter::new(EventKind::StepFinished)
@@ -200,6 +219,12 @@ impl Finalizer {
                 .text("code", "STOPPED")
                 .finish()
         }));
+    }
+
+    fn reasoned(&mut self, start: EventKind, end: &Event) {
+        if let Some(id) = end.message_id() {
+            self.reasoning.remove(&(start, id.into()));
+        }
     }
 
     fn settle(&mut self, id: Option<&str>, note: impl FnOnce(&mut Call)) {

@@ -44,6 +44,8 @@ pub struct Finished {
 }
 
 type Async<I, O> = Arc<dyn Fn(HookContext, I) -> BoxFuture<'static, O> + Send + Sync>;
+/// Answers a failure, or leaves it.
+type OnError = Async<Arc<BoxError>, Result<Option<Response>, BoxError>>;
 type AfterRequest = Arc<dyn Fn(Finished) -> BoxFuture<'static, Result<(), BoxError>> + Send + Sync>;
 
 /// The hooks of a service; all optional.
@@ -53,7 +55,7 @@ pub(super) struct Hooks {
     pub(super) before_request: Option<Async<Request, Result<Request, Interrupt>>>,
     pub(super) on_before_handler: Option<Async<Request, Result<Request, Interrupt>>>,
     pub(super) on_response: Option<Async<Response, Result<Response, Interrupt>>>,
-    pub(super) on_error: Option<Async<Arc<BoxError>, Result<Option<Response>, BoxError>>>,
+    pub(super) on_error: Option<OnError>,
     pub(super) after_request: Option<AfterRequest>,
 }
 

@@ -64,7 +64,6 @@ pub(crate) struct FoundAgent {
 
 impl CopilotRuntime {
     /// Starts configuring a runtime.
-    #[must_use]
     pub fn builder() -> Builder {
         Builder::default()
     }

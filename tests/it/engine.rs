@@ -330,13 +330,11 @@ async fn watchers_that_come_at_any_moment_see_everything_once() {
     let history = all(runner.connect("t").await.unwrap()).await;
     let (agent, strings) = puppet();
     let first = runner.run(request(agent, "t", "r1")).await.unwrap();
-    let mut watchers = Vec::new();
+    let mut watchers = tokio::task::JoinSet::new();
     let mut say = |event| {
         strings.say(event);
-        watchers.push(tokio::spawn({
-            let runner = runner.clone();
-            async move { all(runner.connect("t").await.unwrap()).await }
-        }));
+        let runner = runner.clone();
+        watchers.spawn(async move { all(runner.connect("t").await.unwrap()).await });
     };
     say(Event::run_started("t", "r1"));
     say(Event::text_start("m"));
@@ -352,8 +350,7 @@ async fn watchers_that_come_at_any_moment_see_everything_once() {
         let replayed = all(runner.connect("t").await.unwrap()).await;
         replayed[history.len()..].to_vec()
     };
-    for watcher in watchers {
-        let seen = watcher.await.unwrap();
+    for seen in watchers.join_all().await {
         let (before, after) = seen.split_at(history.len());
         assert_eq!(before, history);
         assert!(after == live || after == compacted, "{after:?}");

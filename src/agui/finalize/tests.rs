@@ -118,6 +118,17 @@ fn tool_calls_lacking_end_or_result_get_them() {
 }
 
 #[test]
+fn stop_closes_reasoning() {
+    let reasoning = |kind| EventWriter::new(kind).text("messageId", "re").finish();
+    let started = Event::run_started("t", "r");
+    let opened = [started, reasoning(EventKind::ReasoningStart), reasoning(EventKind::ReasoningMessageStart)];
+    let ends = [EventKind::ReasoningMessageEnd, EventKind::ReasoningEnd].map(reasoning);
+    let expected = [&ends[..], &[Event::run_finished("t", "r")]].concat();
+    let closed = close(&opened, Ending::Stopped);
+    assert_eq!(closed, expected.iter().map(|event| event.as_str().to_owned()).collect::<Vec<_>>());
+}
+
+#[test]
 fn stop_closes_steps_and_subagents() {
     let event = |json: &'static str| Event::parse(json).unwrap();
     let events = [

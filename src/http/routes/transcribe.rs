@@ -301,8 +301,8 @@ mod tests {
         let rate = (429, "rate_limited", "Rate limited. Please try again later.", true);
         let auth = (401, "auth_failed", "Authentication failed with transcription provider", false);
         let long = (400, "audio_too_long", "Audio file is too long", false);
-        type Row = (u16, &'static str, &'static str, bool);
-        let rows: &[(fn() -> TranscriptionError, Row)] = &[
+        type Row = (fn() -> TranscriptionError, (u16, &'static str, &'static str, bool));
+        let rows: &[Row] = &[
             (|| TranscriptionError::RateLimited, rate),
             (|| TranscriptionError::AuthFailed, auth),
             (|| TranscriptionError::AudioTooLong, long),

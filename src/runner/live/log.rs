@@ -132,6 +132,7 @@ mod tests {
     #[tokio::test]
     async fn a_waiting_watcher_is_woken() {
         let log = Arc::new(Log::default());
+        #[expect(clippy::disallowed_methods, reason = "the test awaits it")]
         let watching = tokio::spawn(Watch::new(log.clone()).collect::<Vec<_>>());
         tokio::task::yield_now().await;
         log.publish(batch("a"));
