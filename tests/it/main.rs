@@ -1,3 +1,4 @@
 //! One test binary; a module per promise or route family.
 
+mod captures;
 mod engine;
