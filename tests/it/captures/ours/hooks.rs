@@ -1,6 +1,5 @@
 //! Hooks that do what the case says and write down that they were called.
 
-#![allow(clippy::result_large_err, reason = "a hook's way out is a whole response")]
 
 use std::sync::Arc;
 
@@ -112,7 +111,7 @@ impl Hooked {
 
     fn interrupted(&self) -> Result<(), Interrupt> {
         match (&self.deeds.throw_response, &self.deeds.throw_error) {
-            (Some(response), _) => Err(Interrupt::Response(made(response))),
+            (Some(response), _) => Err(made(response).into()),
             (None, Some(message)) => Err(Interrupt::Error(message.clone().into())),
             (None, None) => Ok(()),
         }
