@@ -1,3 +1,5 @@
 //! One test binary; a module per promise or route family.
 
 mod engine;
+#[cfg(feature = "server")]
+mod program;
