@@ -1,6 +1,6 @@
 //! The command line and the environment.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -14,19 +14,25 @@ use super::read::Overrides;
 /// any, a demo agent answers on http://127.0.0.1:4000/api/copilotkit. The file may set more than the flags can;
 /// copilotkit.example.toml in the project shows all of it.
 #[derive(Debug, Parser)]
-#[command(name = "copilotkit-runtime", version, max_term_width = 100, propagate_version = true)]
-#[command(args_conflicts_with_subcommands = false)]
+#[command(name = "copilotkit-runtime", version, propagate_version = true)]
 pub(super) struct Cli {
     #[command(subcommand)]
     pub(super) command: Option<Command>,
 
     /// The configuration file [default: copilotkit.toml in the working directory, if there is one]
     #[arg(long, global = true, env = "COPILOTKIT_CONFIG", value_name = "PATH")]
-    pub(super) config: Option<PathBuf>,
+    pub(super) config: Option<OsString>,
 
     /// An agent: the URL of an AG-UI server, or `demo`. Repeat it for more; a URL alone is the agent `default`.
     /// In the environment, separate them by spaces
-    #[arg(long = "agent", global = true, env = "COPILOTKIT_AGENTS", value_name = "NAME=URL", value_delimiter = ' ')]
+    #[arg(
+        long = "agent",
+        global = true,
+        env = "COPILOTKIT_AGENTS",
+        value_name = "NAME=URL",
+        value_delimiter = ' ',
+        hide_env_values = true
+    )]
     agents: Vec<String>,
 
     /// Where to listen [default: 127.0.0.1:4000]

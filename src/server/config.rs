@@ -142,6 +142,11 @@ impl Config {
         let reader = Reader::new(path, root, overrides);
         let config = Config::read(&reader, file.map(|file| file.path.to_owned()));
         problems.extend(reader.finish());
+        // In the order of the file, which is the order they are mended in.
+        problems.sort_by_key(|problem| match &problem.place {
+            Place::File(_, line) => *line,
+            _ => 0,
+        });
         if problems.is_empty() { Ok(config) } else { Err(problems) }
     }
 

@@ -75,3 +75,46 @@ fn plain(status: StatusCode, content_type: &'static str, body: String) -> Respon
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+
+    use super::super::config::{Config, FileText};
+    use super::super::wire;
+    use super::*;
+
+    async fn get(path: &str) -> (StatusCode, String) {
+        let text = "[server]\nbase_path = \"/api/copilotkit\"\nsingle_route_path = \"/api/copilotkit-single\"\n";
+        let file = FileText { path: std::path::Path::new("x.toml"), text };
+        let config = Config::load(Some(file), Default::default(), &|_| None).expect("a good configuration");
+        let runtime = wire::runtime(&config).expect("a runtime");
+        let router = router(wire::mounts(&config, &runtime), "the page".to_owned());
+        let request = Request::builder().uri(path).body(Body::empty()).expect("a request");
+        let response = router.oneshot(request).await.expect("an answer");
+        let status = response.status();
+        let body = response.into_body().collect().await.expect("a body").to_bytes();
+        (status, String::from_utf8_lossy(&body).into_owned())
+    }
+
+    #[tokio::test]
+    async fn each_mount_answers_at_its_path() {
+        let (status, body) = get("/api/copilotkit/info").await;
+        assert_eq!(status, StatusCode::OK);
+        assert!(body.contains("DemoAgent") && !body.contains("singleRoute"), "{body}");
+        // A single-route mount wants POST; that it says so shows whose answer it is.
+        let (status, _) = get("/api/copilotkit-single").await;
+        assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(get("/x/../api/copilotkit/./info").await.0, StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn elsewhere_is_the_page_or_nothing() {
+        assert_eq!(get("/").await, (StatusCode::OK, "the page".to_owned()));
+        let nothing = (StatusCode::NOT_FOUND, r#"{"error":"Not found"}"#.to_owned());
+        for path in ["/info", "/api", "/api/copilotkitx/info", "/api/copilotkit/../info"] {
+            assert_eq!(get(path).await, nothing, "{path}");
+        }
+    }
+}

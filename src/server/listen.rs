@@ -105,3 +105,16 @@ pub(super) async fn serve(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_in_use_says_what_to_do() {
+        let (_held, address) = bind("127.0.0.1:0").await.expect("a free port");
+        let reason = bind(&address.to_string()).await.expect_err("it is taken");
+        assert!(reason.contains(&address.to_string()) && reason.contains("--bind"), "{reason}");
+        assert!(!reason.contains('\n'), "{reason}");
+    }
+}

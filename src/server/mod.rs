@@ -14,6 +14,7 @@ mod signals;
 mod value;
 mod wire;
 
+use std::ffi::OsString;
 use std::io::{Write as _, stderr, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -52,13 +53,16 @@ pub fn main() -> ExitCode {
 }
 
 /// Reads the configuration from all its sources.
-fn load(path: Option<PathBuf>, overrides: Overrides) -> Result<Config, Vec<Problem>> {
-    let named = path.is_some();
-    let path = path.filter(|path| !path.as_os_str().is_empty()).unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
+fn load(named: Option<OsString>, overrides: Overrides) -> Result<Config, Vec<Problem>> {
+    // An empty variable counts as unset, as with every setting.
+    let named = named.filter(|path| !path.is_empty()).map(PathBuf::from);
+    let path = named.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
     let env = |name: &str| std::env::var(name).ok();
     match std::fs::read_to_string(&path) {
         Ok(text) => Config::load(Some(FileText { path: &path, text: &text }), overrides, &env),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => Config::load(None, overrides, &env),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => {
+            Config::load(None, overrides, &env)
+        }
         Err(error) => {
             let place = Place::File(path.into(), 0);
             Err(vec![Problem::new(place, "", format!("the file cannot be read: {error}"))])

@@ -75,7 +75,7 @@ impl Reader {
         self.found.borrow_mut().problems.push(problem);
     }
 
-    /// Everything that is wrong, in the order of the file. Call it when all sections were read.
+    /// Everything that is wrong. Call it when all sections were read.
     pub(super) fn finish(self) -> Vec<Problem> {
         let mut found = self.found.into_inner();
         for Entry { key, line, .. } in self.root.into_inner() {
@@ -87,10 +87,6 @@ impl Reader {
             let reason = unknown.reason(&found.known);
             Problem::new(unknown.place, unknown.path, reason)
         }));
-        problems.sort_by_key(|problem| match &problem.place {
-            Place::File(_, line) => *line,
-            _ => 0,
-        });
         problems
     }
 

@@ -2,3 +2,5 @@
 
 mod captures;
 mod engine;
+#[cfg(feature = "server")]
+mod program;
