@@ -11,8 +11,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use axum::Router;
-use axum::serve::ListenerExt;
 use copilotkit_runtime::CopilotRuntime;
 use copilotkit_runtime::agent::{AgentCall, AgentError, FunctionAgent, HttpAgent};
 use copilotkit_runtime::agui::Event;
@@ -20,6 +18,7 @@ use copilotkit_runtime::runner::{MemoryLimits, MemoryRunner};
 use futures_util::Stream;
 use serde::Deserialize;
 use tokio::time::{Instant, Sleep};
+use tokio_util::sync::CancellationToken;
 
 #[derive(Clone, Copy, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -165,12 +164,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     if let Ok(upstream) = std::env::var("UPSTREAM_URL") {
         builder = builder.agent("remote", HttpAgent::new(&upstream)?);
     }
-    let app: Router = Router::new().nest_service("/api/copilotkit", builder.build()?.into_service());
+    let service = builder.build()?.into_service().base_path("/api/copilotkit");
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
     println!("Runtime at http://{}/api/copilotkit", listener.local_addr()?);
-    let listener = listener.tap_io(|stream| {
-        let _ = stream.set_nodelay(true);
-    });
-    axum::serve(listener, app).await?;
+    // The binary's own listener.
+    copilotkit_runtime::server::serve(listener, service, CancellationToken::new()).await;
     Ok(())
 }

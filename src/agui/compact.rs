@@ -1,10 +1,12 @@
 //! Compaction: the same conversation in fewer events (rest-sse.md chapter 13.4).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+
+use hashbrown::HashMap;
 
 use serde_json::Value;
 
-use super::raw::{Fields, RawMap, field, object, string_body};
+use super::raw::{Fields, RawMap, field, object};
 use super::{Event, EventKind, EventWriter, StateFold};
 
 /// Compacts the events of a run as they come.
@@ -254,16 +256,12 @@ impl Stream {
     fn append(&mut self, event: &Event) {
         let pieces =
             self.pieces.get_or_insert_with(|| Pieces { delta: String::from("\""), metadata: RawMap::default() });
-        let mut delta = "";
-        for (name, value) in Fields::of(event.as_str()) {
-            match name.as_ref() {
-                // Of a repeated field the last counts, as in JavaScript.
-                "delta" => delta = string_body(value).unwrap_or_default(),
-                "metadata" => pieces.metadata.merge(value),
-                _ => {}
-            }
+        pieces.delta.push_str(event.raw_delta().unwrap_or_default());
+        if event.has_metadata()
+            && let Some(metadata) = field(event.as_str(), "metadata")
+        {
+            pieces.metadata.merge(metadata);
         }
-        pieces.delta.push_str(delta);
     }
 
     /// A second START of an open stream. Its fields win; metadata merges in the order it came, so after

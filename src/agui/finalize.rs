@@ -3,8 +3,8 @@
 #[cfg(test)]
 mod tests;
 
+use hashbrown::HashMap;
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 

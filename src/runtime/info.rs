@@ -1,6 +1,6 @@
 //! What `/info` tells a client (rest-sse.md chapter 9).
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::CopilotRuntime;
@@ -19,9 +19,10 @@ pub(crate) enum Mount {
 /// The answer of `/info`, its fields in the contract's order.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Info {
+pub(crate) struct Info<'a> {
     version: &'static str,
-    agents: serde_json::Map<String, Value>,
+    #[serde(serialize_with = "by_name")]
+    agents: Vec<AgentDescription<'a>>,
     audio_file_transcription_enabled: bool,
     mode: &'static str,
     thread_endpoints: ThreadEndpoints,
@@ -30,11 +31,32 @@ pub(crate) struct Info {
     suggestions: bool,
     a2ui_enabled: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    a2ui: Option<Value>,
+    a2ui: Option<A2uiInfo<'a>>,
     #[serde(rename = "openGenerativeUIEnabled")]
     open_generative_ui_enabled: bool,
     /// Nothing leaves this process, so there is nothing to disable.
     telemetry_disabled: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AgentDescription<'a> {
+    name: &'a str,
+    description: &'a str,
+    class_name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    capabilities: Option<Value>,
+}
+
+#[derive(Debug, Serialize)]
+struct A2uiInfo<'a> {
+    enabled: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agents: Option<&'a [String]>,
+}
+
+fn by_name<S: Serializer>(agents: &[AgentDescription<'_>], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(agents.iter().map(|agent| (agent.name, agent)))
 }
 
 /// Which thread routes answer with something.
@@ -56,13 +78,13 @@ struct SingleRoute {
 
 impl CopilotRuntime {
     /// Describes the runtime to a client that asked at a mount of this kind.
-    pub(crate) async fn info(&self, agents: &Agents, mount: Mount) -> Info {
+    pub(crate) async fn info<'a>(&'a self, agents: &'a Agents, mount: Mount) -> Info<'a> {
         let options = &self.shared.options;
         let has_threads = self.shared.runner.threads().is_some();
         let threads = ThreadEndpoints { list: has_threads, inspect: has_threads, ..ThreadEndpoints::default() };
-        let mut described = serde_json::Map::new();
+        let mut described = Vec::new();
         for (name, agent) in agents.iter() {
-            described.insert(name.to_string(), describe(name, &**agent).await);
+            described.push(describe(name, &**agent).await);
         }
         Info {
             version: CopilotRuntime::version(),
@@ -77,26 +99,17 @@ impl CopilotRuntime {
                 .then_some(SingleRoute { resource_operations: true, thread_endpoints: threads }),
             suggestions: true,
             a2ui_enabled: options.a2ui.is_some(),
-            a2ui: options.a2ui.as_ref().map(|a2ui| match &a2ui.agents {
-                Some(agents) => serde_json::json!({"enabled": true, "agents": agents}),
-                None => serde_json::json!({"enabled": true}),
-            }),
+            a2ui: options.a2ui.as_ref().map(|a2ui| A2uiInfo { enabled: true, agents: a2ui.agents.as_deref() }),
             open_generative_ui_enabled: options.open_generative_ui,
             telemetry_disabled: true,
         }
     }
 }
 
-async fn describe(name: &str, agent: &dyn Agent) -> Value {
-    let mut description = serde_json::json!({
-        "name": name,
-        "description": agent.description(),
-        "className": agent.class_name(),
+async fn describe<'a>(name: &'a str, agent: &'a dyn Agent) -> AgentDescription<'a> {
+    let capabilities = agent.capabilities().await.unwrap_or_else(|failure| {
+        tracing::warn!(agent.id = name, error = %failure, "the agent's capabilities could not be read");
+        None
     });
-    match agent.capabilities().await {
-        Ok(Some(capabilities)) => description["capabilities"] = capabilities,
-        Ok(None) => {}
-        Err(failure) => tracing::warn!(agent.id = name, error = %failure, "the agent's capabilities could not be read"),
-    }
-    description
+    AgentDescription { name, description: agent.description(), class_name: agent.class_name(), capabilities }
 }

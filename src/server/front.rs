@@ -1,17 +1,21 @@
 //! Which mount a request belongs to, and what is answered where there is none.
 
+use std::borrow::Cow;
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::Request;
-use axum::response::Response;
+use axum::routing::get;
+use bytes::Buf;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderValue, StatusCode};
 use tower::Service;
 use url::Url;
 
-use crate::http::CopilotService;
+use crate::http::{Body, BoxError, CopilotService, Response};
 
 /// A service and the path it lies at, without a slash at its end.
 #[derive(Clone, Debug)]
@@ -20,34 +24,54 @@ pub(super) struct Mount {
     pub(super) service: CopilotService,
 }
 
-/// Everything the listener serves: the mounts, and a page at `/`.
-pub(super) fn router(mounts: Vec<Mount>, page: String) -> Router {
-    let mounts: Arc<[Mount]> = mounts.into();
-    let page: Arc<str> = page.into();
-    // No route per mount: a runtime's path may hold anything, and the service wants to see it whole.
-    Router::new().fallback(move |request: Request| {
-        let (mounts, page) = (mounts.clone(), page.clone());
-        async move { answer(&mounts, &page, request).await }
-    })
+/// Everything the listener serves: the mounts, and the pages beside them.
+#[derive(Clone, Debug)]
+pub(super) struct Front {
+    mounts: Arc<[Mount]>,
+    pages: Router,
 }
 
-async fn answer(mounts: &[Mount], page: &str, request: Request) -> Response {
-    let path = resolved(request.uri().path());
-    if let Some(mount) = mounts.iter().find(|mount| mount.covers(&path)) {
-        let mut service = mount.service.clone();
-        let ready = std::future::poll_fn(|cx| Service::<Request>::poll_ready(&mut service, cx)).await;
-        return match ready {
-            Ok(()) => match service.call(request).await {
-                Ok(response) => response.map(Body::new),
-                Err(never) => match never {},
-            },
-            Err(never) => match never {},
-        };
+impl Front {
+    /// The mounts, and a page at `/`.
+    pub(super) fn new(mounts: Vec<Mount>, page: String) -> Front {
+        let pages = Router::new()
+            .route("/", get(async move || page.clone()))
+            .fallback(async || nothing())
+            .method_not_allowed_fallback(async || nothing());
+        Front { mounts: mounts.into(), pages }
     }
-    if path == "/" && request.method() == Method::GET {
-        return plain(StatusCode::OK, "text/plain; charset=utf-8", page.to_owned());
+}
+
+impl<B> Service<http::Request<B>> for Front
+where
+    B: http_body::Body + Send + 'static,
+    B::Data: Buf,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
     }
-    plain(StatusCode::NOT_FOUND, "application/json", r#"{"error":"Not found"}"#.to_owned())
+
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        // Not the router's business: a runtime's path may hold anything, and the service wants to see it whole.
+        let path = resolved(request.uri().path());
+        if let Some(mount) = self.mounts.iter().find(|mount| mount.covers(&path)) {
+            return mount.service.clone().call(request);
+        }
+        let request = request.map(|body| axum::body::Body::new(Body::new(body)));
+        self.pages.call(request).map(|page| page.map(|page| page.map(Body::new))).boxed()
+    }
+}
+
+fn nothing() -> Response {
+    let mut response = Response::new(Body::from(r#"{"error":"Not found"}"#));
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }
 
 impl Mount {
@@ -58,22 +82,17 @@ impl Mount {
 }
 
 /// The path with its dot segments resolved, as URL parsers do it.
-fn resolved(path: &str) -> String {
-    let mut url = Url::parse("http://localhost/").ok();
-    if let Some(url) = &mut url
-        && (path.contains("/.") || path.contains("/%2"))
-    {
-        url.set_path(path);
-        return url.path().to_owned();
+fn resolved(path: &str) -> Cow<'_, str> {
+    if !path.contains("/.") && !path.contains("/%2") {
+        return path.into();
     }
-    path.to_owned()
-}
-
-fn plain(status: StatusCode, content_type: &'static str, body: String) -> Response {
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response
+    match Url::parse("http://localhost/") {
+        Ok(mut url) => {
+            url.set_path(path);
+            url.path().to_owned().into()
+        }
+        Err(_) => path.into(),
+    }
 }
 
 #[cfg(test)]
@@ -90,9 +109,9 @@ mod tests {
         let file = FileText { path: std::path::Path::new("x.toml"), text };
         let config = Config::load(Some(file), Default::default(), &|_| None).expect("a good configuration");
         let runtime = wire::runtime(&config).expect("a runtime");
-        let router = router(wire::mounts(&config, &runtime), "the page".to_owned());
-        let request = Request::builder().uri(path).body(Body::empty()).expect("a request");
-        let response = router.oneshot(request).await.expect("an answer");
+        let front = Front::new(wire::mounts(&config, &runtime), "the page".to_owned());
+        let request = http::Request::builder().uri(path).body(Body::empty()).expect("a request");
+        let response = front.oneshot(request).await.expect("an answer");
         let status = response.status();
         let body = response.into_body().collect().await.expect("a body").to_bytes();
         (status, String::from_utf8_lossy(&body).into_owned())

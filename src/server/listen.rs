@@ -1,16 +1,15 @@
 //! The listener, from binding to the last connection.
 
-use std::future::{IntoFuture, pending};
+use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use axum::Router;
-use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::front::Front;
 use super::signals::Signals;
 use crate::CopilotRuntime;
 
@@ -24,8 +23,6 @@ pub(super) enum End {
     Stopped,
     /// Asked to twice.
     Forced,
-    /// The listener failed.
-    Failed(io::Error),
 }
 
 /// A bound listener and its address.
@@ -57,26 +54,16 @@ pub(super) async fn bind(address: &str) -> Result<(TcpListener, SocketAddr), Str
 /// Serves until the program is told to stop, then lets the runtime end its runs within the deadline.
 pub(super) async fn serve(
     listener: TcpListener,
-    router: Router,
+    front: Front,
     runtime: &CopilotRuntime,
     mut signals: Signals,
     deadline: Duration,
 ) -> End {
-    // Without it small events wait for the acknowledgement of the one before.
-    let listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY could not be set");
-        }
-    });
     let stop = CancellationToken::new();
-    let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
-    let mut serving = std::pin::pin!(serving.into_future());
+    let mut serving = std::pin::pin!(super::serve::serve(listener, front, stop.clone()));
 
     tokio::select! {
-        ended = &mut serving => {
-            let unexpected = || io::Error::other("the listener ended by itself");
-            return End::Failed(ended.err().unwrap_or_else(unexpected));
-        }
+        () = &mut serving => return End::Stopped,
         signal = signals.next() => {
             tracing::info!(signal, "Stopping on {signal}: no new connections, active runs are ended");
         }
@@ -84,9 +71,7 @@ pub(super) async fn serve(
     stop.cancel();
     let drained = CancellationToken::new();
     let drain = async {
-        if let Err(error) = serving.await {
-            tracing::warn!(%error, "the listener failed while stopping");
-        }
+        serving.await;
         drained.cancel();
         pending::<()>().await;
     };

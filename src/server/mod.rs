@@ -10,6 +10,7 @@ mod listen;
 mod log;
 mod problem;
 mod read;
+mod serve;
 mod signals;
 mod value;
 mod wire;
@@ -21,9 +22,11 @@ use std::process::ExitCode;
 
 use self::cli::{Cli, Command};
 use self::config::{Config, DEFAULT_FILE, FileText};
+use self::front::Front;
 use self::listen::End;
 use self::problem::{Place, Problem};
 use self::read::Overrides;
+pub use self::serve::serve;
 use self::signals::Signals;
 use crate::CopilotRuntime;
 
@@ -48,7 +51,7 @@ pub fn main() -> ExitCode {
             say(&banner::on_check(&config));
             ExitCode::SUCCESS
         }
-        Command::Serve => serve(&config, &runtime),
+        Command::Serve => run(&config, &runtime),
     }
 }
 
@@ -70,7 +73,7 @@ fn load(named: Option<OsString>, overrides: Overrides) -> Result<Config, Vec<Pro
     }
 }
 
-fn serve(config: &Config, runtime: &CopilotRuntime) -> ExitCode {
+fn run(config: &Config, runtime: &CopilotRuntime) -> ExitCode {
     let executor = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(executor) => executor,
         Err(error) => return fail(&format!("the program cannot start its threads: {error}")),
@@ -87,11 +90,10 @@ fn serve(config: &Config, runtime: &CopilotRuntime) -> ExitCode {
         // Before the log, so that the two do not mix where both go to a terminal.
         say(&banner::on_start(config, address));
         log::start(&config.log);
-        let router = front::router(wire::mounts(config, runtime), banner::page(config, address));
-        match listen::serve(listener, router, runtime, signals, config.server.shutdown_deadline).await {
+        let front = Front::new(wire::mounts(config, runtime), banner::page(config, address));
+        match listen::serve(listener, front, runtime, signals, config.server.shutdown_deadline).await {
             End::Stopped => ExitCode::SUCCESS,
             End::Forced => ExitCode::from(INTERRUPTED),
-            End::Failed(error) => fail(&format!("the listener failed: {error}")),
         }
     });
     // What is still open now has had its time.

@@ -1,7 +1,7 @@
 //! Attribution: who started a message, a tool call, an activity or a reasoning, and that whoever goes on
 //! with it is the same.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use serde::Deserialize;
 use serde_json::Value;

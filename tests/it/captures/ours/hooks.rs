@@ -1,6 +1,5 @@
 //! Hooks that do what the case says and write down that they were called.
 
-
 use std::sync::Arc;
 
 use copilotkit_runtime::http::{
