@@ -6,7 +6,7 @@
 use axum::Router;
 use copilotkit_runtime::CopilotRuntime;
 use copilotkit_runtime::agent::DemoAgent;
-use copilotkit_runtime::http::{Body, ForwardPolicy, Interrupt, Response};
+use copilotkit_runtime::http::{Body, ForwardPolicy, Response};
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
 
@@ -30,7 +30,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 request.headers().get(AUTHORIZATION).is_some_and(|sent| sent.as_bytes() == expected.as_bytes());
             async move {
                 if !allowed {
-                    return Err(Interrupt::Response(unauthorized()));
+                    return Err(unauthorized().into());
                 }
                 // What the agent gets to know of the caller. A real application looks the user up.
                 request.headers_mut().insert("x-user", HeaderValue::from_static("ada"));

@@ -6,6 +6,8 @@ pub mod agui;
 pub mod http;
 pub mod runner;
 mod runtime;
+#[cfg(feature = "server")]
+pub mod server;
 pub mod transcription;
 
 pub use runtime::{A2ui, BuildError, Builder, CopilotRuntime};

@@ -2,6 +2,7 @@
 //! with a stream of events.
 
 mod answer;
+mod demo;
 mod function;
 mod headers;
 mod http;
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::agui::{Event, RunAgentInput};
 
+pub use self::demo::DemoAgent;
 pub use self::function::FunctionAgent;
 pub use self::headers::{AgentHeaders, InvalidHeader};
 pub use self::http::{HttpAgent, HttpAgentError};

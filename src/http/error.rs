@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::body::{Body, ReadError, Response};
 use super::hooks::BoxError;
+use super::route::Route;
 use super::single_route::EnvelopeError;
 use crate::agent::ResolveError;
 use crate::agui::InvalidInput;
@@ -23,7 +24,7 @@ pub(super) enum ApiError {
     #[error("a single-route envelope reached a multi-route mount")]
     EnvelopeOnMultiRoute,
     #[error("the method is not allowed here")]
-    MethodNotAllowed(&'static [Method]),
+    MethodNotAllowed { allowed: &'static [Method], route: Option<Route> },
     #[error("no agent `{0}`")]
     AgentNotFound(String),
     #[error(transparent)]
@@ -67,7 +68,7 @@ impl ApiError {
                     "message": super::single_route::ENVELOPE_ON_MULTI_ROUTE,
                 }),
             ),
-            ApiError::MethodNotAllowed(allowed) => {
+            ApiError::MethodNotAllowed { allowed, .. } => {
                 let mut response = reply(StatusCode::METHOD_NOT_ALLOWED, &json!({"error": "Method not allowed"}));
                 let names: Vec<&str> = allowed.iter().map(Method::as_str).collect();
                 if let Ok(allow) = HeaderValue::from_str(&names.join(", ")) {

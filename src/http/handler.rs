@@ -220,12 +220,12 @@ impl Face {
     async fn answer(&self, request: Request, cx: &mut HookContext) -> Answer {
         let request = match pass(self.hooks.on_request.as_ref(), cx, request).await {
             Ok(request) => request,
-            Err(Interrupt::Response(response)) => return self.early(cx, response).await,
+            Err(Interrupt::Response(response)) => return self.early(cx, *response).await,
             Err(Interrupt::Error(error)) => return self.failed(cx, error).await,
         };
         let request = match pass(self.hooks.before_request.as_ref(), cx, request).await {
             Ok(request) => request,
-            Err(Interrupt::Response(response)) => return Answer { response, handled: false },
+            Err(Interrupt::Response(response)) => return Answer { response: *response, handled: false },
             Err(Interrupt::Error(error)) => return self.failed(cx, error).await,
         };
         let routed = match self.mount {
@@ -234,7 +234,12 @@ impl Face {
         };
         let (target, request) = match routed {
             Ok(routed) => routed,
-            Err(error) => return self.early(cx, error.into_response()).await,
+            Err(mut error) => {
+                if let ApiError::MethodNotAllowed { route, .. } = &mut error {
+                    cx.route = route.take();
+                }
+                return self.early(cx, error.into_response()).await;
+            }
         };
         cx.route = Some(target.route().clone());
         if target.is_resource() {
@@ -242,7 +247,7 @@ impl Face {
         }
         let request = match pass(self.hooks.on_before_handler.as_ref(), cx, request).await {
             Ok(request) => request,
-            Err(Interrupt::Response(response)) => return self.early(cx, response).await,
+            Err(Interrupt::Response(response)) => return self.early(cx, *response).await,
             Err(Interrupt::Error(error)) => return self.failed(cx, error).await,
         };
         let handled = match target.into_call(request) {
@@ -268,11 +273,12 @@ impl Face {
         let hook = self.hooks.on_response.as_ref();
         let again = match pass(hook, cx, response).await {
             Ok(response) => return Answer { response, handled: true },
-            Err(Interrupt::Response(response)) => pass(hook, cx, response).await,
+            Err(Interrupt::Response(response)) => pass(hook, cx, *response).await,
             error => error,
         };
         match again {
-            Ok(response) | Err(Interrupt::Response(response)) => Answer { response, handled: true },
+            Ok(response) => Answer { response, handled: true },
+            Err(Interrupt::Response(response)) => Answer { response: *response, handled: true },
             Err(Interrupt::Error(error)) => self.failed(cx, error).await,
         }
     }

@@ -14,8 +14,8 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// How a hook leaves the way: with a response of its own, or with a failure.
 pub enum Interrupt {
-    /// This response is the answer.
-    Response(Response),
+    /// This response is the answer. Boxed to keep the hooks' results small; `response.into()` makes one.
+    Response(Box<Response>),
     /// The request failed; `on_error` may answer, else it is `500 {"error":"internal_error"}`.
     Error(BoxError),
 }
@@ -76,7 +76,7 @@ impl fmt::Debug for Interrupt {
 
 impl From<Response> for Interrupt {
     fn from(response: Response) -> Interrupt {
-        Interrupt::Response(response)
+        Interrupt::Response(Box::new(response))
     }
 }
 

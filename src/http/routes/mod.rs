@@ -86,7 +86,11 @@ fn find(face: &Face, base: Option<&str>, path: &str) -> Result<Route, ApiError> 
 
 /// The route, if it answers the method.
 fn gate(route: Route, method: &Method) -> Result<Route, ApiError> {
-    if route.allowed().contains(method) { Ok(route) } else { Err(ApiError::MethodNotAllowed(route.allowed())) }
+    if route.allowed().contains(method) {
+        Ok(route)
+    } else {
+        Err(ApiError::MethodNotAllowed { allowed: route.allowed(), route: Some(route) })
+    }
 }
 
 /// Tells a client that speaks single-route mode what is wrong (rest-sse.md chapter 2).

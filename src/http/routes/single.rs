@@ -17,7 +17,7 @@ pub(in crate::http) async fn route(face: &Face, request: Request) -> Result<(Tar
     let path = without_dots(request.uri().path()).into_owned();
     below_base(face.base_path.as_deref().unwrap_or(""), &path).ok_or(ApiError::NotFound)?;
     if request.method() != Method::POST {
-        return Err(ApiError::MethodNotAllowed(POST));
+        return Err(ApiError::MethodNotAllowed { allowed: POST, route: None });
     }
     let (head, body) = request.into_parts();
     let body = body::read(body, face.body_limit).await?;

@@ -56,8 +56,6 @@ async function start(agentSections) {
     config,
     `[server]
 bind = "127.0.0.1:0"
-
-[runtime]
 base_path = "${BASE_PATH}"
 single_route_path = "${SINGLE_ROUTE_PATH}"
 

@@ -55,7 +55,7 @@ async fn hooks_see_the_route_that_is_told() {
     let note = named.clone();
     let service = default_runtime().into_service().on_before_handler(move |cx, _| {
         note.lock().push(cx.route.map(|route| route.name()));
-        ready(Err(Interrupt::Response(Response::default())))
+        ready(Err(Response::default().into()))
     });
     for operation in document().operations() {
         let Some(route) = &operation.route else { continue };

@@ -1,0 +1,153 @@
+//! What the program says about itself: on start, on `check`, and to a browser that looks at `/`.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+use url::Url;
+
+use super::config::{AgentSettings, Config, Kind, Origins};
+
+/// The lines printed on start, before anything is logged.
+pub(super) fn on_start(config: &Config, address: SocketAddr) -> String {
+    let origin = origin(address);
+    let mut text = format!("CopilotKit runtime {} listens on {origin}\n\n", env!("CARGO_PKG_VERSION"));
+    text.push_str(&agents(config));
+    text.push_str(&mounts(config, &origin));
+    let _ = write!(text, "\nPaste this into your app:\n\n  {}\n", provider(config, &origin));
+    if let Some(demo) = config.agents.iter().find(|agent| matches!(agent.kind, Kind::Demo { .. })) {
+        let _ = write!(
+            text,
+            "\nThe demo agent answers as `{name}`. For an agent of your own:  \
+             copilotkit-runtime --agent {name}=http://localhost:8000/agui\n",
+            name = demo.name,
+        );
+    }
+    if !config.agents.iter().any(|agent| agent.name == "default") {
+        text.push_str("\nNo agent is called `default`: name one in your app, as in <CopilotChat agentId=\"…\">\n");
+    }
+    text.push('\n');
+    text
+}
+
+/// The summary `check` prints when nothing is wrong.
+pub(super) fn on_check(config: &Config) -> String {
+    let mut text = match &config.file {
+        Some(file) => format!("{} is fine\n\n", file.display()),
+        None => "The configuration is fine (no file)\n\n".to_owned(),
+    };
+    let _ = writeln!(text, "  listens on    {}", config.server.bind);
+    text.push_str(&mounts(config, ""));
+    text.push_str(&agents(config));
+    let origins = match &config.cors.origins {
+        Origins::Off => "none but its own".to_owned(),
+        Origins::Any => "all".to_owned(),
+        Origins::Local => "on this machine".to_owned(),
+        Origins::List(listed) => listed.join(", "),
+    };
+    let _ = writeln!(text, "  pages         {origins}");
+    let _ = writeln!(text, "  runner        memory, at most {} threads", config.runner.max_threads);
+    let transcription = config.transcription.as_ref().map_or_else(|| "off".to_owned(), |t| shown(&t.base_url));
+    let _ = writeln!(text, "  transcription {transcription}");
+    let _ = writeln!(text, "  debug feed    {}", if config.runtime.debug_feed { "on" } else { "off" });
+    text
+}
+
+/// The page at `/`.
+pub(super) fn page(config: &Config, address: SocketAddr) -> String {
+    let origin = origin(address);
+    // Names only: whoever can reach the page need not know where the agents are.
+    let names: Vec<&str> = config.agents.iter().map(|agent| agent.name.as_str()).collect();
+    format!(
+        "This is a CopilotKit runtime, version {}.\n\n  {:<13} {}\n{}\nIn your app:\n\n  {}\n",
+        env!("CARGO_PKG_VERSION"),
+        "agents",
+        names.join(", "),
+        mounts(config, &origin),
+        provider(config, &origin),
+    )
+}
+
+fn agents(config: &Config) -> String {
+    let describe = |agent: &AgentSettings| match &agent.kind {
+        Kind::Demo { .. } => format!("{} (demo)", agent.name),
+        Kind::Http { url, .. } => format!("{} ({})", agent.name, shown(&url.0)),
+    };
+    let lines = config.agents.iter().enumerate().map(|(at, agent)| {
+        let label = if at == 0 { "agents" } else { "" };
+        format!("  {label:<13} {}\n", describe(agent))
+    });
+    lines.collect()
+}
+
+fn mounts(config: &Config, origin: &str) -> String {
+    let lines = [("runtime", &config.server.base_path), ("single route", &config.server.single_route_path)];
+    let lines = lines.iter().filter_map(|(label, path)| Some(format!("  {label:<13} {origin}{}\n", path.as_ref()?)));
+    lines.collect()
+}
+
+fn provider(config: &Config, origin: &str) -> String {
+    match (&config.server.base_path, &config.server.single_route_path) {
+        (None, Some(single)) => format!("<CopilotKitProvider runtimeUrl=\"{origin}{single}\" useSingleEndpoint>"),
+        (base, _) => {
+            let path = base.as_deref().unwrap_or_default().trim_end_matches('/');
+            format!("<CopilotKitProvider runtimeUrl=\"{origin}{path}\">")
+        }
+    }
+}
+
+/// How a browser on this machine reaches the listener.
+fn origin(address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        format!("http://localhost:{}", address.port())
+    } else {
+        format!("http://{address}")
+    }
+}
+
+/// An address without what may be secret in it: user, password and query.
+fn shown(url: &str) -> String {
+    let Ok(url) = Url::parse(url) else { return "(no URL)".to_owned() };
+    format!("{}{}", url.origin().ascii_serialization(), url.path())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::config::FileText;
+    use super::*;
+
+    fn config(text: &str) -> Config {
+        let file = FileText { path: std::path::Path::new("x.toml"), text };
+        Config::load(Some(file), Default::default(), &|_| None).expect("a good configuration")
+    }
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn start_shows_the_line_to_paste() {
+        let text = on_start(&config(""), address("127.0.0.1:4321"));
+        assert!(text.starts_with("CopilotKit runtime "), "{text}");
+        assert!(
+            text.contains("  <CopilotKitProvider runtimeUrl=\"http://127.0.0.1:4321/api/copilotkit\">\n"),
+            "{text}"
+        );
+        assert!(text.contains("--agent default="), "{text}");
+    }
+
+    #[test]
+    fn single_route_alone_is_pasted_as_such() {
+        let config = config("[server]\nbase_path = false\nsingle_route_path = \"/one\"\n");
+        let text = on_start(&config, address("0.0.0.0:80"));
+        assert!(text.contains("runtimeUrl=\"http://localhost:80/one\" useSingleEndpoint"), "{text}");
+    }
+
+    #[test]
+    fn agents_are_shown_without_secrets() {
+        let config = config("[agents.a]\nurl = \"http://me:s3cret@host:8000/agui?key=s3cret\"\n");
+        assert!(!page(&config, address("127.0.0.1:1")).contains("host:8000"));
+        for text in [on_start(&config, address("127.0.0.1:1")), on_check(&config)] {
+            assert!(text.contains("a (http://host:8000/agui)") && !text.contains("s3cret"), "{text}");
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! The command line and the environment.
+
+use std::ffi::OsString;
+
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use super::problem::Place;
+use super::read::Overrides;
+
+/// Serves agents to CopilotKit frontends.
+///
+/// Settings come from flags, then from environment variables, then from a TOML file, then from defaults. Without
+/// any, a demo agent answers on http://127.0.0.1:4000/api/copilotkit. The file may set more than the flags can;
+/// copilotkit.example.toml in the project shows all of it.
+#[derive(Debug, Parser)]
+#[command(name = "copilotkit-runtime", version, propagate_version = true)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+
+    /// The configuration file [default: copilotkit.toml in the working directory, if there is one]
+    #[arg(long, global = true, env = "COPILOTKIT_CONFIG", value_name = "PATH")]
+    pub(super) config: Option<OsString>,
+
+    /// An agent: the URL of an AG-UI server, or `demo`. Repeat it for more; a URL alone is the agent `default`.
+    /// In the environment, separate them by spaces
+    #[arg(
+        long = "agent",
+        global = true,
+        env = "COPILOTKIT_AGENTS",
+        value_name = "NAME=URL",
+        value_delimiter = ' ',
+        hide_env_values = true
+    )]
+    agents: Vec<String>,
+
+    /// Where to listen [default: 127.0.0.1:4000]
+    #[arg(long, global = true, env = "COPILOTKIT_BIND", value_name = "HOST:PORT")]
+    bind: Option<String>,
+
+    /// The runtime's path, `off` for none [default: /api/copilotkit]
+    #[arg(long, global = true, env = "COPILOTKIT_BASE_PATH", value_name = "PATH")]
+    base_path: Option<String>,
+
+    /// The path of a second, single-endpoint mount [default: off]
+    #[arg(long, global = true, env = "COPILOTKIT_SINGLE_ROUTE_PATH", value_name = "PATH")]
+    single_route_path: Option<String>,
+
+    /// Pages that may call the runtime: local, on (all), off, or origins separated by commas [default: local]
+    #[arg(long, global = true, env = "COPILOTKIT_CORS", value_name = "ORIGINS")]
+    cors: Option<String>,
+
+    /// The largest request accepted [default: 20MiB]
+    #[arg(long, global = true, env = "COPILOTKIT_BODY_LIMIT", value_name = "SIZE")]
+    body_limit: Option<String>,
+
+    /// The silence after which a stream gets a comment; 0 for none [default: 15s]
+    #[arg(long, global = true, env = "COPILOTKIT_KEEP_ALIVE", value_name = "TIME")]
+    keep_alive: Option<String>,
+
+    /// A new run on a busy thread: reject or supersede [default: reject]
+    #[arg(long, global = true, env = "COPILOTKIT_WHEN_BUSY", value_name = "POLICY")]
+    when_busy: Option<String>,
+
+    /// How long active runs may take to end on shutdown [default: 10s]
+    #[arg(long, global = true, env = "COPILOTKIT_SHUTDOWN_DEADLINE", value_name = "TIME")]
+    shutdown_deadline: Option<String>,
+
+    /// Serve every event of every thread at /cpk-debug-events
+    #[arg(
+        long, global = true, env = "COPILOTKIT_DEBUG_FEED", value_name = "BOOL",
+        num_args = 0..=1, require_equals = true, default_missing_value = "true"
+    )]
+    debug_feed: Option<String>,
+
+    /// The OpenAI-compatible service that turns speech into text [default: https://api.openai.com/v1]
+    #[arg(long, global = true, env = "COPILOTKIT_TRANSCRIPTION_URL", value_name = "URL")]
+    transcription_url: Option<String>,
+
+    /// Its model [default: whisper-1]
+    #[arg(long, global = true, env = "COPILOTKIT_TRANSCRIPTION_MODEL", value_name = "MODEL")]
+    transcription_model: Option<String>,
+
+    /// Its key: better given in the environment. Any of the three turns transcription on
+    #[arg(long, global = true, env = "COPILOTKIT_TRANSCRIPTION_API_KEY", value_name = "KEY", hide_env_values = true)]
+    transcription_api_key: Option<String>,
+
+    /// The log level, or levels by module as in `info,copilotkit_runtime=debug` [default: info]
+    #[arg(long, global = true, env = "COPILOTKIT_LOG", value_name = "LEVEL")]
+    log: Option<String>,
+
+    /// How the log is written to stderr: pretty or json [default: pretty]
+    #[arg(long, global = true, env = "COPILOTKIT_LOG_FORMAT", value_name = "FORMAT")]
+    log_format: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub(super) enum Command {
+    /// Serve; also what happens without a command
+    Serve,
+    /// Read the configuration, say what is wrong with it or what it amounts to, and exit
+    Check,
+}
+
+/// The setting an argument is for.
+const KEYS: &[(&str, &str)] = &[
+    ("agents", "agents"),
+    ("bind", "server.bind"),
+    ("base_path", "server.base_path"),
+    ("single_route_path", "server.single_route_path"),
+    ("cors", "cors.origins"),
+    ("body_limit", "server.body_limit"),
+    ("keep_alive", "runtime.keep_alive"),
+    ("when_busy", "runner.when_busy"),
+    ("shutdown_deadline", "server.shutdown_deadline"),
+    ("debug_feed", "runtime.debug_feed"),
+    ("transcription_url", "transcription.base_url"),
+    ("transcription_model", "transcription.model"),
+    ("transcription_api_key", "transcription.api_key"),
+    ("log", "log.level"),
+    ("log_format", "log.format"),
+];
+
+impl Cli {
+    /// Reads the command line and the environment; ends the program for `--help`, `--version` and misuse.
+    pub(super) fn read() -> (Cli, Overrides) {
+        let matches = Cli::command().get_matches();
+        match Cli::from_arg_matches(&matches) {
+            Ok(cli) => (cli, overrides(&matches)),
+            Err(error) => error.exit(),
+        }
+    }
+}
+
+/// The settings given, each with the flag or variable it came from. An empty variable counts as unset, which
+/// is what compose files make of a variable that is not there.
+fn overrides(matches: &ArgMatches) -> Overrides {
+    let mut overrides = Overrides::new();
+    let command = Cli::command();
+    for (id, key) in KEYS {
+        let Some(argument) = command.get_arguments().find(|argument| argument.get_id() == *id) else { continue };
+        let Some(values) = matches.get_many::<String>(id) else { continue };
+        let text = values.map(String::as_str).collect::<Vec<_>>().join(" ");
+        let from_env = matches.value_source(id) == Some(ValueSource::EnvVariable);
+        if from_env && text.trim().is_empty() {
+            continue;
+        }
+        let place = match argument.get_env().filter(|_| from_env) {
+            Some(name) => Place::Env(name.to_string_lossy().into_owned()),
+            None => Place::Flag(argument.get_long().unwrap_or(id).to_owned()),
+        };
+        overrides.insert(key, (text, place));
+    }
+    overrides
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(args: &[&str]) -> (Cli, Overrides) {
+        let args = std::iter::once("copilotkit-runtime").chain(args.iter().copied());
+        let matches = Cli::command().try_get_matches_from(args).expect("a good command line");
+        let overrides = overrides(&matches);
+        (Cli::from_arg_matches(&matches).expect("a good command line"), overrides)
+    }
+
+    #[test]
+    fn command_line_is_consistent() {
+        Cli::command().debug_assert();
+        for argument in Cli::command().get_arguments() {
+            let id = argument.get_id().as_str();
+            let known = KEYS.iter().any(|(known, _)| *known == id) || ["config", "help", "version"].contains(&id);
+            assert!(known, "{id} sets nothing");
+        }
+    }
+
+    #[test]
+    fn flags_stand_before_or_after_the_command() {
+        for args in [["check", "--bind", "127.0.0.1:1"], ["--bind", "127.0.0.1:1", "check"]] {
+            let (cli, overrides) = read(&args);
+            assert_eq!(cli.command, Some(Command::Check));
+            let (text, place) = &overrides["server.bind"];
+            assert_eq!((text.as_str(), place), ("127.0.0.1:1", &Place::Flag("bind".to_owned())));
+        }
+    }
+
+    #[test]
+    fn agents_repeat() {
+        let (cli, overrides) = read(&["--agent", "a=http://a", "--agent", "b=http://b", "--debug-feed"]);
+        assert_eq!(cli.command, None);
+        assert_eq!(overrides["agents"].0, "a=http://a b=http://b");
+        assert_eq!(overrides["runtime.debug_feed"].0, "true");
+    }
+}

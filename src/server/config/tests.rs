@@ -1,0 +1,227 @@
+use super::*;
+
+const EXAMPLE: &str = include_str!("../../../copilotkit.example.toml");
+
+fn env(name: &str) -> Option<String> {
+    matches!(name, "AGENT_TOKEN" | "OPENAI_API_KEY").then(|| "s3cret".to_owned())
+}
+
+fn load(text: &str) -> Result<Config, Vec<Problem>> {
+    load_with(text, &[])
+}
+
+fn load_with(text: &str, flags: &[(&'static str, &str)]) -> Result<Config, Vec<Problem>> {
+    let flags = flags.iter().map(|(key, value)| (*key, ((*value).to_owned(), Place::Flag((*key).to_owned()))));
+    Config::load(Some(FileText { path: Path::new("x.toml"), text }), flags.collect(), &env)
+}
+
+fn problems(text: &str) -> Vec<String> {
+    let problems = load(text).expect_err("there is something wrong");
+    let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    assert!(said.iter().all(|line| !line.contains("s3cret")), "{said:?}");
+    said
+}
+
+/// The example with every setting switched on.
+fn uncommented() -> String {
+    let is_setting = |line: &str| {
+        let key = line.split(" = ").next().unwrap_or_default();
+        line.starts_with('[')
+            || (line.contains(" = ") && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b == b'2'))
+    };
+    let lines = EXAMPLE.lines().map(|line| match line.strip_prefix("# ") {
+        Some(setting) if is_setting(setting) => setting,
+        _ => line,
+    });
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn nothing_configured_is_the_demo_agent_on_loopback() {
+    let config = Config::load(None, Overrides::new(), &env).expect("defaults are fine");
+    assert_eq!(config.server.bind, "127.0.0.1:4000");
+    assert_eq!(config.server.base_path.as_deref(), Some("/api/copilotkit"));
+    assert_eq!(config.agents.len(), 1);
+    assert_eq!(config.agents[0].name, "default");
+    assert!(matches!(config.agents[0].kind, Kind::Demo { .. }));
+    assert_eq!(config.transcription, None);
+}
+
+#[test]
+fn example_shows_the_defaults() {
+    let default = load("").expect("an empty file is fine");
+    let example = load(&uncommented()).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    let of_example = Config { transcription: None, agents: Vec::new(), ..example };
+    assert_eq!(of_example, Config { agents: Vec::new(), ..default }.with_methods_named());
+}
+
+impl Config {
+    /// The example names what is allowed where the default leaves it to the library.
+    fn with_methods_named(mut self) -> Config {
+        let methods = ["GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "OPTIONS"];
+        self.cors.allow_methods = Some(methods.map(str::to_owned).to_vec());
+        self.cors.allow_headers = Some(vec!["*".to_owned()]);
+        self
+    }
+}
+
+#[test]
+fn example_shows_defaults_of_agents_and_transcription() {
+    let example = load(&uncommented()).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    let transcription = example.transcription.expect("a transcription service");
+    let least = load("[transcription]\napi_key = \"s3cret\"").expect("fine").transcription.expect("a service");
+    assert_eq!(transcription, least);
+    let least = "[agents.default]\nurl = \"http://localhost:8000/agui\"\n\
+                 description = \"Answers questions about our products\"\n\
+                 headers = { Authorization = \"Bearer s3cret\" }\n[agents.demo]\nkind = \"demo\"\n";
+    assert_eq!(example.agents, load(least).expect("fine").agents);
+}
+
+#[test]
+fn example_as_it_stands_is_the_default() {
+    assert_eq!(load(EXAMPLE).expect("comments only"), load("").expect("an empty file is fine"));
+}
+
+#[test]
+fn example_has_every_key() {
+    let path: Arc<Path> = Path::new("x.toml").into();
+    let (root, _) = file::parse(&path, &uncommented(), &env);
+    let reader = Reader::new(path, root, Overrides::new());
+    Config::read(&reader, None);
+    let mut paths = Vec::new();
+    let (root, _) = file::parse(&Path::new("x").into(), &uncommented(), &env);
+    collect(&root, "", &mut paths);
+    for key in reader.known() {
+        let matches = |path: &String| {
+            let (key, path): (Vec<_>, Vec<_>) = (key.split('.').collect(), path.split('.').collect());
+            key.len() == path.len() && key.iter().zip(path).all(|(key, part)| *key == "*" || *key == part)
+        };
+        assert!(paths.iter().any(matches), "{key} is not in the example");
+    }
+}
+
+fn collect(entries: &[file::Entry], above: &str, paths: &mut Vec<String>) {
+    for entry in entries {
+        let path = if above.is_empty() { entry.key.clone() } else { format!("{above}.{}", entry.key) };
+        if let file::Node::Table(inner) = &entry.node {
+            collect(inner, &path, paths);
+        }
+        paths.push(path);
+    }
+}
+
+#[test]
+fn unknown_keys_name_file_line_and_nearest() {
+    let said = problems(
+        "[server]\nbnid = \"127.0.0.1:1\"\n\n[sever]\nx = 1\n[runtime]\nbase_path = \"/x\"\n[log]\ncors = true\n",
+    );
+    assert_eq!(
+        said,
+        [
+            "x.toml:2: server.bnid: unknown key; did you mean `bind`?",
+            "x.toml:4: sever: unknown key; did you mean `server`?",
+            "x.toml:7: runtime.base_path: unknown key; `base_path` belongs into `[server]`",
+            "x.toml:9: log.cors: unknown key; `[cors]` is a table of its own",
+        ]
+    );
+    let said = problems("[agents.a]\nurl = \"http://x\"\nidle_timout = 1\nwobble = 1\n");
+    assert_eq!(
+        said,
+        [
+            "x.toml:3: agents.a.idle_timout: unknown key; did you mean `idle_timeout`?",
+            "x.toml:4: agents.a.wobble: unknown key",
+        ]
+    );
+}
+
+#[test]
+fn all_problems_are_reported_at_once() {
+    let said = problems(
+        "[server]\nbind = \"nowhere\"\nbase_path = \"/a\"\nsingle_route_path = \"/a/b/\"\nbody_limit = 0\n\
+         [runner]\nkind = \"postgres\"\nmax_threads = -1\nwhen_busy = true\n\
+         [cors]\norigins = [\"https://app.example.com/\"]\n\
+         [forward_headers]\nallow = [\"x a\"]\n\
+         [log]\nlevel = \"info,a=loud\"\nformat = 3\n\
+         [runtime]\na2ui = [\"nobody\"]\n\
+         [agents.a]\ndescription = \"no url\"\n\
+         [agents.b]\nurl = \"ftp://x\"\nheaders = { \"a b\" = \"1\", C = \"x\\n\" }\nidle_timeout = 0\n\
+         [agents.c]\nkind = \"demo\"\nurl = \"http://x\"\n",
+    );
+    let lines: Vec<&str> = said.iter().filter_map(|line| line.strip_prefix("x.toml:")?.split(": ").next()).collect();
+    assert_eq!(
+        lines,
+        ["2", "4", "5", "7", "8", "9", "11", "13", "15", "16", "18", "19", "22", "23", "23", "24", "27"],
+        "{said:#?}"
+    );
+}
+
+#[test]
+fn missing_variables_are_named_and_nothing_else_is_lost() {
+    let said = problems("[agents.a]\nurl = \"http://x\"\nheaders = { A = \"Bearer ${NONE}\" }\nwobble = 1\n");
+    assert_eq!(
+        said,
+        [
+            "x.toml:3: agents.a.headers.A: the environment variable NONE is not set",
+            "x.toml:4: agents.a.wobble: unknown key"
+        ]
+    );
+}
+
+#[test]
+fn flags_win_over_the_file() {
+    let config = load_with(
+        "[server]\nbind = \"127.0.0.1:1\"\n[runtime]\nkeep_alive = 3\n",
+        &[("server.bind", "127.0.0.1:2"), ("server.base_path", "off"), ("server.single_route_path", "/one/")],
+    )
+    .expect("fine");
+    assert_eq!(config.server.bind, "127.0.0.1:2");
+    assert_eq!(config.server.base_path, None);
+    assert_eq!(config.server.single_route_path.as_deref(), Some("/one"));
+    assert_eq!(config.runtime.keep_alive, Duration::from_secs(3));
+
+    let wrong = load_with("", &[("server.bind", "here")]).expect_err("no address");
+    assert!(wrong[0].to_string().starts_with("--server.bind: server.bind: expected HOST:PORT"), "{}", wrong[0]);
+}
+
+#[test]
+fn agents_given_outside_replace_those_of_their_name() {
+    let file = "[agents.a]\nurl = \"http://file/a\"\n[agents.b]\nurl = \"http://file/b\"\n";
+    let config = load_with(file, &[("agents", "a=http://flag/a?x=1 c=demo http://flag/default?y=2")]).expect("fine");
+    let names: Vec<&str> = config.agents.iter().map(|agent| agent.name.as_str()).collect();
+    assert_eq!(names, ["b", "a", "c", "default"]);
+    assert!(matches!(&config.agents[1].kind, Kind::Http { url, .. } if url.0 == "http://flag/a?x=1"));
+    assert!(matches!(&config.agents[3].kind, Kind::Http { url, .. } if url.0 == "http://flag/default?y=2"));
+    for wrong in ["=http://x", "a=", "a=nothing"] {
+        assert!(load_with("", &[("agents", wrong)]).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn both_mounts_off_is_a_problem() {
+    assert_eq!(problems("[server]\nbase_path = false\n").len(), 1);
+    assert!(load("[server]\nbase_path = false\nsingle_route_path = \"/\"\n").is_ok());
+    assert!(load("[server]\nbase_path = \"/api/x\"\nsingle_route_path = \"/api/x-single\"\n").is_ok());
+    assert_eq!(problems("[server]\nbase_path = \"/\"\nsingle_route_path = \"/one\"\n").len(), 1);
+    assert_eq!(problems("[server]\nbase_path = \"api\"\n").len(), 1);
+}
+
+#[test]
+fn origins_as_people_write_them() {
+    let origins = |text: &str| load(&format!("[cors]\norigins = {text}")).expect("fine").cors.origins;
+    assert_eq!(origins("true"), Origins::Any);
+    assert_eq!(origins("\"*\""), Origins::Any);
+    assert_eq!(origins("false"), Origins::Off);
+    assert_eq!(origins("\"local\""), Origins::Local);
+    assert_eq!(origins("\"https://a.b\""), Origins::List(vec!["https://a.b".to_owned()]));
+    assert_eq!(
+        problems("[cors]\norigins = [\"https://a.b/\"]")[0],
+        "x.toml:2: cors.origins: `https://a.b/` is no origin as browsers send it; did you mean `https://a.b`?"
+    );
+}
+
+#[test]
+fn debug_shows_no_secrets() {
+    let config = load(&uncommented()).expect("fine");
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("s3cret"), "{shown}");
+}
