@@ -43,7 +43,12 @@ impl DebugFeed {
         let greeting = stream::iter([Bytes::from_static(b": connected\n\n")]);
         let state = (self.events.subscribe(), self.closed.clone());
         let events = stream::unfold(state, |(mut events, closed)| async move {
-            let next = closed.run_until_cancelled(next(&mut events)).await??;
+            // What was said before the end is still told.
+            let next = tokio::select! {
+                biased;
+                next = next(&mut events) => next?,
+                () = closed.cancelled() => return None,
+            };
             Some((next, (events, closed)))
         });
         greeting.chain(events).boxed()
