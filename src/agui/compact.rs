@@ -190,23 +190,24 @@ fn with_metadata(event: EventWriter, metadata: &RawMap) -> EventWriter {
 #[derive(Debug, Default)]
 struct Streams {
     places: HashMap<Box<str>, u64>,
-    open: BTreeMap<u64, Stream>,
+    /// Boxed: a tree's node has room for many, and most runs have one open.
+    open: BTreeMap<u64, Box<Stream>>,
     next: u64,
 }
 
 impl Streams {
     fn get_mut(&mut self, id: &str) -> Option<&mut Stream> {
-        self.open.get_mut(self.places.get(id)?)
+        self.open.get_mut(self.places.get(id)?).map(Box::as_mut)
     }
 
     fn open(&mut self, id: &str, start: &Event) {
         self.places.insert(id.into(), self.next);
-        self.open.insert(self.next, Stream::new(id, start));
+        self.open.insert(self.next, Box::new(Stream::new(id, start)));
         self.next += 1;
     }
 
     fn remove(&mut self, id: &str) -> Option<Stream> {
-        self.open.remove(&self.places.remove(id)?)
+        self.open.remove(&self.places.remove(id)?).map(|stream| *stream)
     }
 
     fn is_empty(&self) -> bool {
@@ -214,7 +215,7 @@ impl Streams {
     }
 
     fn first_mut(&mut self) -> Option<&mut Stream> {
-        self.open.first_entry().map(std::collections::btree_map::OccupiedEntry::into_mut)
+        self.open.first_entry().map(|first| first.into_mut().as_mut())
     }
 
     /// Removes the first stream if it holds events. No other of its family does.
@@ -222,12 +223,12 @@ impl Streams {
         let first = self.open.first_entry().filter(|first| !first.get().held.is_empty())?;
         let stream = first.remove();
         self.places.remove(&stream.id);
-        Some(stream)
+        Some(*stream)
     }
 
     fn drain(&mut self) -> impl Iterator<Item = Stream> + use<> {
         self.places.clear();
-        std::mem::take(&mut self.open).into_values()
+        std::mem::take(&mut self.open).into_values().map(|stream| *stream)
     }
 }
 

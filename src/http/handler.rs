@@ -230,7 +230,7 @@ impl Face {
         };
         let routed = match self.mount {
             Mount::MultiRoute => routes::route(self, request).await,
-            Mount::SingleRoute => routes::single::route(self, request).await,
+            Mount::SingleRoute => Box::pin(routes::single::route(self, request)).await,
         };
         let (target, request) = match routed {
             Ok(routed) => routed,

@@ -68,7 +68,7 @@ impl Target {
 pub(super) async fn route(face: &Face, request: Request) -> Result<(Target, Request), ApiError> {
     match find(face, face.base_path.as_deref(), request.uri().path()) {
         Ok(route) => Ok((Target::Path(gate(route, request.method())?), request)),
-        Err(ApiError::NotFound) if request.method() == Method::POST => Err(misdirected(face, request).await),
+        Err(ApiError::NotFound) if request.method() == Method::POST => Err(Box::pin(misdirected(face, request)).await),
         Err(error) => Err(error),
     }
 }
@@ -105,14 +105,14 @@ async fn misdirected(face: &Face, request: Request) -> ApiError {
     }
 }
 
-/// Hands a routed request to its handler.
+/// Hands a routed request to its handler. The large ones are boxed, so that the small need not carry their room.
 pub(super) async fn handle(face: &Face, route: &Route, call: Call) -> Result<Response, ApiError> {
     match route {
         Route::Info => info::info(face, &call.head).await,
-        Route::AgentRun { agent_id } => agents::run(face, agent_id, call).await,
-        Route::AgentConnect { agent_id } => agents::connect(face, agent_id, call).await,
-        Route::AgentSuggest { agent_id } => agents::suggest(face, agent_id, call).await,
-        Route::AgentStop { agent_id, thread_id } => agents::stop(face, agent_id, thread_id, call).await,
+        Route::AgentRun { agent_id } => Box::pin(agents::run(face, agent_id, call)).await,
+        Route::AgentConnect { agent_id } => Box::pin(agents::connect(face, agent_id, call)).await,
+        Route::AgentSuggest { agent_id } => Box::pin(agents::suggest(face, agent_id, call)).await,
+        Route::AgentStop { agent_id, thread_id } => Box::pin(agents::stop(face, agent_id, thread_id, call)).await,
         Route::ThreadsList => threads::list(face, &call.head).await,
         Route::ThreadMessages { thread_id } => threads::messages(face, thread_id).await,
         Route::ThreadEvents { thread_id } => threads::events(face, thread_id).await,
@@ -128,8 +128,8 @@ pub(super) async fn handle(face: &Face, route: &Route, call: Call) -> Result<Res
         Route::Transcribe => {
             // Without a service the body is not looked at.
             let service = face.runtime.transcription();
-            let body = if service.is_some() { read(face, call.body).await? } else { Bytes::new() };
-            Ok(transcribe::transcribe(service, content_type(&call.head), body).await)
+            let body = if service.is_some() { Box::pin(read(face, call.body)).await? } else { Bytes::new() };
+            Ok(Box::pin(transcribe::transcribe(service, content_type(&call.head), body)).await)
         }
         Route::DebugEvents => Ok(debug::debug_events(face.runtime.debug_feed(), face.runtime.keep_alive())),
     }

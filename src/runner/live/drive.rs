@@ -86,7 +86,8 @@ async fn execute(shared: &Arc<Shared>, run: &Arc<LiveRun>, request: RunRequest) 
     let grace = agent.stop_grace();
     let is_new = |index: usize| !begun.known.get(index).copied().unwrap_or(false);
     let started_input = input.to_json_with_messages(|index, _| is_new(index));
-    let mut progress = Progress {
+    // Boxed, as it lives as long as the run and would be in the task twice.
+    let mut progress = Box::new(Progress {
         shared,
         run,
         open: begun.run.clone(),
@@ -99,7 +100,7 @@ async fn execute(shared: &Arc<Shared>, run: &Arc<LiveRun>, request: RunRequest) 
             bytes: 0,
             events: 0,
         },
-    };
+    });
     let end = progress.follow(start(&*agent, call), grace).await;
     drop(agent);
     let new_messages = input.messages.iter().enumerate().filter(|(index, _)| is_new(*index)).map(|(_, m)| m);
@@ -183,8 +184,9 @@ impl Progress<'_> {
         let mut stopping = false;
         // When to give up waiting: for a stopping agent, or after a terminal event.
         let mut deadline: Option<Instant> = None;
-        let mut batch = Vec::new();
         loop {
+            // Of this round alone: an idle run keeps no room for a burst.
+            let mut batch = Vec::new();
             let timer = async {
                 match deadline {
                     Some(at) => tokio::time::sleep_until(at).await,
@@ -218,7 +220,7 @@ impl Progress<'_> {
                 }
             };
             let full = batch.len() == BATCH;
-            for event in batch.drain(..) {
+            for event in batch {
                 if let Err(failure) = self.pipeline.push(event, &mut self.said) {
                     return Ok(End::Failed(failure));
                 }
@@ -256,7 +258,11 @@ impl Progress<'_> {
     }
 
     /// Closes what is open, seals the run, frees the thread, and only then shows the last events.
-    async fn finish<'m>(mut self, end: Result<End, StoreError>, new_messages: impl Iterator<Item = &'m Message>) {
+    async fn finish<'m>(
+        mut self: Box<Self>,
+        end: Result<End, StoreError>,
+        new_messages: impl Iterator<Item = &'m Message>,
+    ) {
         let reason = *self.run.stop.lock();
         let spoke = self.said.events > 0;
         let failed = matches!(end, Ok(End::Failed(_)));

@@ -1,6 +1,8 @@
 //! Threads in RAM: the store, its bounds (rest-sse.md chapter 13.6), and the runner over it.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+mod ids;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,11 +10,12 @@ use futures_util::future::{BoxFuture, ready};
 use parking_lot::Mutex;
 use serde_json::Value;
 
+use self::ids::Ids;
 use super::{
     AgentRunner, BeginError, Begun, FrameStream, History, LiveRunner, NewRun, OpenRun, RunOptions, RunRefused,
     RunRequest, RunnerError, SealedRun, StopRequest, Stopped, StoreError, StoredRun, ThreadEntry, ThreadStore,
 };
-use crate::agui::{Event, Frames, MessageList};
+use crate::agui::{Event, Frames, Message, MessageList};
 
 /// Runs agents and keeps their threads in RAM.
 ///
@@ -113,10 +116,10 @@ struct Thread {
     runs: VecDeque<Run>,
     open: Option<Open>,
     /// Ids of every message the thread has heard of.
-    message_ids: HashSet<Box<str>>,
+    message_ids: Ids,
     state: Option<Arc<Value>>,
     earlier: Option<Arc<MessageList>>,
-    /// Of the runs, of the open run, and of `earlier`, the last as a bound from above.
+    /// Of the runs, of the open run, of the ids, and of `earlier`, the last as a bound from above.
     bytes: usize,
     last: Option<Ended>,
     created_at: i64,
@@ -199,13 +202,12 @@ impl MemoryStore {
         }
         thread.last = Some(Ended { agent_id: open.input.agent_id.clone(), at, tick });
         thread.state = sealed.state.map(Arc::new);
-        let posted = open.input.input.messages.iter().map(crate::agui::Message::id);
-        for id in posted {
-            if !thread.message_ids.contains(id) {
-                thread.message_ids.insert(id.into());
-            }
-        }
-        thread.message_ids.extend(sealed.message_ids);
+        let heard = thread.message_ids.bytes();
+        let posted = &open.input.input.messages;
+        let ids = || posted.iter().map(Message::id).chain(sealed.message_ids.iter().map(|id| &**id));
+        thread.message_ids.reserve(posted.len(), ids().map(str::len).sum());
+        ids().for_each(|id| thread.message_ids.insert(id));
+        thread.bytes += thread.message_ids.bytes() - heard;
         let unsaid: usize = sealed.unsaid.iter().map(|message| message.json().len()).sum();
         let bytes = sealed.frames.bytes().len() + unsaid;
         thread.bytes += bytes;
@@ -323,7 +325,8 @@ impl Inner {
                     None => return,
                     Some(_) => {
                         let kept: usize = thread.runs.iter().map(|run| run.bytes).sum::<usize>()
-                            + thread.open.as_ref().map_or(0, |open| open.bytes);
+                            + thread.open.as_ref().map_or(0, |open| open.bytes)
+                            + thread.message_ids.bytes();
                         thread.bytes - kept
                     }
                 },
