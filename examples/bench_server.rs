@@ -156,8 +156,8 @@ impl Stream for Player {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port: u16 = std::env::var("PORT").map_or(Ok(4100), |port| port.parse())?;
-    // Enough room that nothing is forgotten while it is measured.
-    let limits = MemoryLimits { max_threads: 20_000, max_runs_per_thread: 0, ..MemoryLimits::default() };
+    // The defaults, but for one thread of a thousand runs.
+    let limits = MemoryLimits { max_runs_per_thread: 0, ..MemoryLimits::default() };
     let mut builder = CopilotRuntime::builder()
         .agent("default", FunctionAgent::new(Player::new).described("Plays what forwardedProps says"))
         .runner(MemoryRunner::with_limits(limits));

@@ -29,7 +29,9 @@ impl Frames {
     /// Frames some events.
     #[must_use]
     pub fn of(events: &[Event]) -> Frames {
-        let mut builder = FramesBuilder::default();
+        let size = events.iter().map(|event| OPEN.len() + event.json().len() + CLOSE.len()).sum();
+        // Exactly: these may be kept for long.
+        let mut builder = FramesBuilder { bytes: Vec::with_capacity(size), count: 0 };
         events.iter().for_each(|event| builder.push(event));
         builder.finish()
     }
