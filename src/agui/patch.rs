@@ -12,8 +12,17 @@ use serde_json::Value;
 /// made of it could not be read again.
 const MAX_DEPTH: usize = 120;
 
-/// How many values one `copy` may copy: a document copied into itself doubles each time.
-const MAX_COPIED: usize = 1 << 20;
+/// How large a document may become by `copy`, in bytes of memory or so: an operation of a few bytes doubles
+/// a document that is copied into itself.
+const MAX_BY_COPYING: usize = 16 << 20;
+
+/// How many values a patch may shift aside, in arrays and objects, to insert and remove others.
+const MAX_SHIFTED: usize = 1 << 24;
+
+/// How much a document may still grow by `copy`. One spans all patches of a document, so that many small ones
+/// cannot do what a large one must not.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Room(Option<usize>);
 
 /// The patch does not apply; the document is as it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -21,13 +30,13 @@ const MAX_COPIED: usize = 1 << 20;
 pub(super) struct NotApplied;
 
 /// Applies a patch, given as the text of a JSON array of operations.
-pub(super) fn apply(document: &mut Value, patch: &str) -> Result<(), NotApplied> {
+pub(super) fn apply(document: &mut Value, patch: &str, room: &mut Room) -> Result<(), NotApplied> {
     let operations: Vec<Operation> = match serde_json::from_str(patch) {
         Ok(operations) => operations,
         // Half a surrogate pair somewhere in a value.
         Err(_) => super::raw::value(patch).and_then(|patch| serde_json::from_value(patch).ok()).ok_or(NotApplied)?,
     };
-    let mut change = Change { document, inverses: Vec::new() };
+    let mut change = Change { document, inverses: Vec::new(), shifted: 0, room };
     for operation in operations {
         if let Err(failed) = change.step(operation) {
             change.revert();
@@ -86,6 +95,8 @@ struct Added {
 struct Change<'a> {
     document: &'a mut Value,
     inverses: Vec<Inverse>,
+    shifted: usize,
+    room: &'a mut Room,
 }
 
 impl Change<'_> {
@@ -93,6 +104,7 @@ impl Change<'_> {
         match operation {
             Operation::Add { path, value } => self.add(path.0, value),
             Operation::Remove { path } => {
+                self.shift(&path.0)?;
                 let (place, value) = take(self.document, &path.0).ok_or(NotApplied)?;
                 self.inverses.push(Inverse::Insert(path.0, place, value));
                 Ok(())
@@ -112,6 +124,8 @@ impl Change<'_> {
                 if path.0.starts_with(&from.0) {
                     return Err(NotApplied);
                 }
+                self.shift(&from.0)?;
+                self.shift(&path.0)?;
                 let (place, value) = take(self.document, &from.0).ok_or(NotApplied)?;
                 match put(self.document, path.0, value) {
                     Ok(added) => {
@@ -126,7 +140,10 @@ impl Change<'_> {
             }
             Operation::Copy { from, path } => {
                 let source = find(self.document, &from.0).ok_or(NotApplied)?;
-                if count(source, MAX_COPIED) >= MAX_COPIED {
+                let room = self.room.0.get_or_insert_with(|| MAX_BY_COPYING - weigh(self.document, MAX_BY_COPYING));
+                let weight = weigh(source, *room);
+                *room -= weight;
+                if *room == 0 {
                     return Err(NotApplied);
                 }
                 let value = source.clone();
@@ -138,7 +155,23 @@ impl Change<'_> {
         }
     }
 
+    /// Counts what the change of a place costs its neighbours.
+    fn shift(&mut self, path: &[String]) -> Result<(), NotApplied> {
+        let parent = path.split_last().and_then(|(_, parent)| find(self.document, parent));
+        self.shifted += match parent {
+            Some(Value::Array(items)) => items.len(),
+            Some(Value::Object(fields)) => fields.len(),
+            _ => 0,
+        };
+        if self.shifted > MAX_SHIFTED { Err(NotApplied) } else { Ok(()) }
+    }
+
     fn add(&mut self, path: Vec<String>, value: Value) -> Result<(), NotApplied> {
+        // At the end of an array, or into an object, nothing is in the way.
+        let shifts = path.last().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
+        if shifts && matches!(find(self.document, &path[..path.len() - 1]), Some(Value::Array(_))) {
+            self.shift(&path)?;
+        }
         let Added { path, previous } = put(self.document, path, value).map_err(|_refused| NotApplied)?;
         self.inverses.push(match previous {
             Some(previous) => Inverse::Restore(path, previous),
@@ -270,20 +303,22 @@ fn depth_of(value: &Value) -> usize {
     }
 }
 
-/// How many values there are, counted no further than `limit`.
-fn count(value: &Value, limit: usize) -> usize {
-    let mut seen = 1;
-    let mut add = |inner: &Value| {
+/// What a value takes in memory, roughly, counted no further than `limit`.
+fn weigh(value: &Value, limit: usize) -> usize {
+    let mut seen = size_of::<Value>();
+    let mut add = |name: usize, inner: &Value| {
         if seen < limit {
-            seen += count(inner, limit - seen);
+            seen += name;
+            seen += weigh(inner, limit.saturating_sub(seen));
         }
     };
     match value {
-        Value::Array(items) => items.iter().for_each(&mut add),
-        Value::Object(fields) => fields.values().for_each(&mut add),
+        Value::Array(items) => items.iter().for_each(|item| add(0, item)),
+        Value::Object(fields) => fields.iter().for_each(|(name, field)| add(size_of::<String>() + name.len(), field)),
+        Value::String(text) => seen += text.len(),
         _ => {}
     }
-    seen
+    seen.min(limit)
 }
 
 /// Equality of RFC 6902, section 4.6: numbers by their value, so 1 is 1.0.

@@ -1,7 +1,7 @@
 //! The one body type of requests and responses.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use http_body::{Frame, SizeHint};
@@ -46,8 +46,36 @@ impl Body {
         B::Data: Buf,
         B::Error: Into<BoxError>,
     {
-        let body = body.map_frame(|frame| frame.map_data(|mut data| data.copy_to_bytes(data.remaining())));
-        Body(Kind::Streamed(body.map_err(Into::into).boxed_unsync()))
+        Body(Kind::Streamed(Adapted(Box::pin(body)).boxed_unsync()))
+    }
+}
+
+/// A body with the data and errors of [`Body`]. Unlike the combinators it knows how long it is, so that what
+/// announces too much is refused before it is sent.
+struct Adapted<B>(Pin<Box<B>>);
+
+impl<B> http_body::Body for Adapted<B>
+where
+    B: http_body::Body,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = ready!(self.0.as_mut().poll_frame(cx));
+        Poll::Ready(frame.map(|frame| {
+            let whole = |mut data: B::Data| data.copy_to_bytes(data.remaining());
+            frame.map(|frame| frame.map_data(whole)).map_err(Into::into)
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
     }
 }
 

@@ -184,9 +184,14 @@ where
         let face = self.face.clone();
         Box::pin(async move {
             let answer = AssertUnwindSafe(face.serve(request.map(Body::new))).catch_unwind().await;
-            Ok(answer.unwrap_or_else(|_| internal(&"a handler or hook panicked".into())))
+            Ok(answer.unwrap_or_else(|_| panicked()))
         })
     }
+}
+
+/// The answer to a request whose handler or hook panicked.
+fn panicked() -> Response {
+    internal(&"a handler or hook panicked".into())
 }
 
 /// A response, and whether a handler made it: only those are told to `after_request`.
@@ -202,14 +207,18 @@ impl Face {
             return cors.preflight(origin.as_deref());
         }
         let mut cx = HookContext { path: request.uri().path().into(), route: None };
-        let mut answer = self.answer(request, &mut cx).await;
+        let mut answer = match AssertUnwindSafe(self.answer(request, &mut cx)).catch_unwind().await {
+            Ok(answer) => answer,
+            Err(_) => Answer { response: panicked(), handled: false },
+        };
         if let Some(cors) = &self.cors {
             cors.apply(origin.as_deref(), answer.response.headers_mut());
         }
         match &self.hooks.after_request {
             Some(hook) if answer.handled => {
                 let hook = hook.clone();
-                observed(answer.response, move |response, observed| {
+                let endless = cx.route == Some(Route::DebugEvents);
+                observed(answer.response, endless, move |response, observed| {
                     hook(Finished { path: cx.path, response, observed })
                 })
             }

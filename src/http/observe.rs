@@ -1,6 +1,7 @@
 //! Watches a response leave, for `after_request`.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -13,8 +14,9 @@ use super::body::{Body, Response};
 use super::hooks::BoxError;
 use crate::agui::{Event, Observed, SseParser, messages_from_stream};
 
-/// Passes the response on and calls `then` once when its body has ended or been given up.
-pub(super) fn observed<F, R>(response: Response, then: F) -> Response
+/// Passes the response on and calls `then` once when its body has ended or been given up. What an event
+/// stream says is kept until then, unless it is `endless`.
+pub(super) fn observed<F, R>(response: Response, endless: bool, then: F) -> Response
 where
     F: FnOnce(Parts, Observed) -> R + Send + 'static,
     R: Future<Output = Result<(), BoxError>> + Send + 'static,
@@ -25,7 +27,10 @@ where
     // Extensions may hold what the server needs back, such as an upgrade.
     told.extensions = http::Extensions::new();
     let finish = move |bytes: Vec<Bytes>| {
-        let told = then(told, read(bytes));
+        // The hook is the application's, and this is called as a connection lets go of its response.
+        let Ok(told) = catch_unwind(AssertUnwindSafe(|| then(told, read(bytes)))) else {
+            return tracing::error!("after_request panicked");
+        };
         // The response is out: nobody is left to wait. Outside a runtime there is nobody to tell either.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
@@ -35,7 +40,7 @@ where
             });
         }
     };
-    let watched = Watched { body, seen: is_stream.then(Vec::new), finish: Some(Box::new(finish)) };
+    let watched = Watched { body, seen: (is_stream && !endless).then(Vec::new), finish: Some(Box::new(finish)) };
     http::Response::from_parts(parts, Body::new(watched))
 }
 
@@ -85,6 +90,32 @@ impl Drop for Watched {
     fn drop(&mut self) {
         if let Some(finish) = self.finish.take() {
             finish(self.seen.take().unwrap_or_default());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use parking_lot::Mutex;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::agui::Frames;
+
+    #[tokio::test]
+    async fn a_stream_that_never_ends_is_not_collected() {
+        for endless in [false, true] {
+            let mut response = Response::new(Body::from(Frames::of(&[Event::run_started("t", "r")]).bytes().clone()));
+            response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static("text/event-stream"));
+            let told: Arc<Mutex<Option<Observed>>> = Arc::default();
+            let tell = told.clone();
+            let response = observed(response, endless, move |_, observed| {
+                *tell.lock() = Some(observed);
+                std::future::ready(Ok(()))
+            });
+            response.into_body().collect().await.unwrap();
+            assert_eq!(told.lock().take().unwrap().run_id.is_none(), endless);
         }
     }
 }

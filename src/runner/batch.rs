@@ -10,12 +10,54 @@ use crate::agent::{Agent, AgentCall, AgentError, EventStream};
 use crate::agui::Event;
 
 /// How many ready events are taken from an agent before they are kept and shown.
-pub(super) const BATCH: usize = 256;
+const BATCH: usize = 256;
+/// How many bytes of events. Events may be large, and none is checked before the batch is taken.
+const BATCH_BYTES: usize = 256 * 1024;
+
+/// The events of an agent that was started.
+pub(super) struct Running(Contained<EventStream>);
+
+/// Drops what is the agent's, and keeps a panic inside: the run goes on to its end.
+pub(super) struct Contained<T>(Option<T>);
+
+impl<T> Contained<T> {
+    pub(super) fn new(inner: T) -> Contained<T> {
+        Contained(Some(inner))
+    }
+}
+
+impl<T> Drop for Contained<T> {
+    fn drop(&mut self) {
+        let inner = self.0.take();
+        if contained(|| drop(inner)).is_none() {
+            tracing::error!("an agent panicked as it was dropped");
+        }
+    }
+}
+
+/// What the agent's own code answers; `None` if it panics.
+pub(super) fn contained<T>(code: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(code)).ok()
+}
 
 /// Starts an agent. A panic is a stream that fails.
-pub(super) fn start(agent: &dyn Agent, call: AgentCall) -> EventStream {
-    catch_unwind(AssertUnwindSafe(|| agent.run(call)))
-        .unwrap_or_else(|_| stream::once(std::future::ready(Err(panicked()))).boxed())
+pub(super) fn start(agent: &dyn Agent, call: AgentCall) -> Running {
+    let events = contained(|| agent.run(call));
+    Running(Contained::new(events.unwrap_or_else(|| stream::once(std::future::ready(Err(panicked()))).boxed())))
+}
+
+/// What was taken from an agent at once.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) events: Vec<Event>,
+    bytes: usize,
+}
+
+impl Batch {
+    /// Whether there was no room for more: the agent may be always ready.
+    pub(super) fn is_full(&self) -> bool {
+        self.events.len() >= BATCH || self.bytes >= BATCH_BYTES
+    }
 }
 
 /// What follows the events of a batch.
@@ -25,22 +67,24 @@ pub(super) enum More {
     Failed(AgentError),
 }
 
-/// Waits for the agent, then takes everything it has ready, up to [`BATCH`] events. A panic is a failure.
-pub(super) async fn next_batch(events: &mut EventStream, batch: &mut Vec<Event>) -> More {
+/// Waits for the agent, then takes everything it has ready that fits the batch. A panic is a failure.
+pub(super) async fn next_batch(running: &mut Running, batch: &mut Batch) -> More {
     std::future::poll_fn(|cx| {
         loop {
-            match catch_unwind(AssertUnwindSafe(|| events.poll_next_unpin(cx))) {
-                Err(_) => return Poll::Ready(More::Failed(panicked())),
-                Ok(Poll::Ready(Some(Ok(event)))) => {
-                    batch.push(event);
-                    if batch.len() == BATCH {
+            let Some(events) = &mut running.0.0 else { return Poll::Ready(More::Ended) };
+            match contained(|| events.poll_next_unpin(cx)) {
+                None => return Poll::Ready(More::Failed(panicked())),
+                Some(Poll::Ready(Some(Ok(event)))) => {
+                    batch.bytes += event.json().len();
+                    batch.events.push(event);
+                    if batch.is_full() {
                         return Poll::Ready(More::Coming);
                     }
                 }
-                Ok(Poll::Ready(Some(Err(failure)))) => return Poll::Ready(More::Failed(failure)),
-                Ok(Poll::Ready(None)) => return Poll::Ready(More::Ended),
-                Ok(Poll::Pending) if batch.is_empty() => return Poll::Pending,
-                Ok(Poll::Pending) => return Poll::Ready(More::Coming),
+                Some(Poll::Ready(Some(Err(failure)))) => return Poll::Ready(More::Failed(failure)),
+                Some(Poll::Ready(None)) => return Poll::Ready(More::Ended),
+                Some(Poll::Pending) if batch.events.is_empty() => return Poll::Pending,
+                Some(Poll::Pending) => return Poll::Ready(More::Coming),
             }
         }
     })
@@ -49,4 +93,9 @@ pub(super) async fn next_batch(events: &mut EventStream, batch: &mut Vec<Event>)
 
 fn panicked() -> AgentError {
     AgentError::new("The agent panicked").with_code(codes::AGENT_PANICKED)
+}
+
+/// The failure of a run that said too much.
+pub(super) fn too_large(limit: usize) -> AgentError {
+    AgentError::new(format!("The run said more than {limit} bytes and was ended")).with_code(codes::RUN_TOO_LARGE)
 }

@@ -6,11 +6,14 @@ use futures_util::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::batch::{More, next_batch, start};
+use super::batch::{Batch, More, Running, next_batch, start, too_large};
 use super::pipeline::Pipeline;
 use super::{FrameStream, RunRequest};
-use crate::agent::{AgentCall, AgentError, EventStream};
-use crate::agui::{Ending, Event, Frames, FramesBuilder};
+use crate::agent::{AgentCall, AgentError};
+use crate::agui::{Ending, Frames, FramesBuilder};
+
+/// How many bytes of events it may say, as much as a run that is kept.
+const MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// Runs an agent for this stream alone. Dropping the stream cancels the agent.
 ///
@@ -20,7 +23,7 @@ pub(crate) fn run_stateless(request: RunRequest) -> FrameStream {
     let input = input.for_agent(|| Uuid::new_v4().to_string());
     let pipeline = Pipeline::new(&input.thread_id, &input.run_id, None);
     let call = AgentCall { input: Arc::new(input), headers, stopped: CancellationToken::new() };
-    let run = Stateless { events: start(&*agent, call), pipeline, batch: Vec::new() };
+    let run = Stateless { events: start(&*agent, call), pipeline, bytes: 0 };
     stream::unfold(Some(run), |run| async move {
         let mut run = run?;
         let (frames, ended) = run.step().await;
@@ -31,21 +34,31 @@ pub(crate) fn run_stateless(request: RunRequest) -> FrameStream {
 }
 
 struct Stateless {
-    events: EventStream,
+    events: Running,
     pipeline: Pipeline,
-    batch: Vec<Event>,
+    bytes: usize,
 }
 
 impl Stateless {
     /// What the agent has ready, and whether that was the end.
     async fn step(&mut self) -> (Frames, bool) {
-        let more = next_batch(&mut self.events, &mut self.batch).await;
+        let mut batch = Batch::default();
+        let more = next_batch(&mut self.events, &mut batch).await;
         let mut frames = FramesBuilder::default();
-        let pushed = self.batch.drain(..).try_for_each(|event| self.pipeline.push(event, &mut frames));
+        let full = batch.is_full();
+        let pushed = batch.events.into_iter().try_for_each(|event| self.pipeline.push(event, &mut frames));
+        self.bytes += frames.len();
         let ending = match (pushed, more) {
             (Err(failure), _) | (Ok(()), More::Failed(failure)) => failed(&failure),
+            (Ok(()), _) if self.bytes > MAX_BYTES => failed(&too_large(MAX_BYTES)),
             (Ok(()), More::Ended) => Ending::Incomplete,
-            (Ok(()), More::Coming) => return (frames.finish(), false),
+            (Ok(()), More::Coming) => {
+                if full {
+                    // An agent that is always ready must not keep its worker from others.
+                    tokio::task::yield_now().await;
+                }
+                return (frames.finish(), false);
+            }
         };
         self.pipeline.close(ending).iter().for_each(|event| frames.push(event));
         (frames.finish(), true)

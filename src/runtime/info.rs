@@ -1,10 +1,18 @@
 //! What `/info` tells a client (rest-sse.md chapter 9).
 
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::join_all;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::CopilotRuntime;
 use crate::agent::{Agent, Agents};
+
+/// How long an agent may take to say what it can do.
+const CAPABILITIES_WAIT: Duration = Duration::from_secs(5);
 
 /// How the runtime is mounted where the question was asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,10 +90,7 @@ impl CopilotRuntime {
         let options = &self.shared.options;
         let has_threads = self.shared.runner.threads().is_some();
         let threads = ThreadEndpoints { list: has_threads, inspect: has_threads, ..ThreadEndpoints::default() };
-        let mut described = Vec::new();
-        for (name, agent) in agents.iter() {
-            described.push(describe(name, &**agent).await);
-        }
+        let described = join_all(agents.iter().map(|(name, agent)| describe(name, &**agent))).await;
         Info {
             version: CopilotRuntime::version(),
             agents: described,
@@ -107,8 +112,15 @@ impl CopilotRuntime {
 }
 
 async fn describe<'a>(name: &'a str, agent: &'a dyn Agent) -> AgentDescription<'a> {
-    let capabilities = agent.capabilities().await.unwrap_or_else(|failure| {
-        tracing::warn!(agent.id = name, error = %failure, "the agent's capabilities could not be read");
+    // One agent that fails, in whatever way, must not keep a client from the others.
+    let asked = AssertUnwindSafe(async { agent.capabilities().await }).catch_unwind();
+    let answer = match tokio::time::timeout(CAPABILITIES_WAIT, asked).await {
+        Ok(Ok(answer)) => answer.map_err(|failure| failure.to_string()),
+        Ok(Err(_panic)) => Err("the agent panicked".to_owned()),
+        Err(_) => Err(format!("no answer within {CAPABILITIES_WAIT:?}")),
+    };
+    let capabilities = answer.unwrap_or_else(|failure| {
+        tracing::warn!(agent.id = name, error = failure, "the agent's capabilities could not be read");
         None
     });
     AgentDescription { name, description: agent.description(), class_name: agent.class_name(), capabilities }

@@ -1,11 +1,11 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{NotApplied, apply};
+use super::{NotApplied, Room, apply};
 
 fn patched(mut document: Value, patch: &Value) -> Result<Value, NotApplied> {
     let before = document.to_string();
-    match apply(&mut document, &patch.to_string()) {
+    match apply(&mut document, &patch.to_string(), &mut Room::default()) {
         Ok(()) => Ok(document),
         Err(failed) => {
             assert_eq!(document.to_string(), before, "a failing patch left a trace");
@@ -33,7 +33,7 @@ fn each_operation_changes_its_place() {
 #[test]
 fn order_of_keys_is_kept() {
     let mut document = json!({"a": 1, "b": 2, "c": 3});
-    apply(&mut document, r#"[{"op":"remove","path":"/a"}]"#).unwrap();
+    apply(&mut document, r#"[{"op":"remove","path":"/a"}]"#, &mut Room::default()).unwrap();
     assert_eq!(document.to_string(), r#"{"b":2,"c":3}"#);
 }
 
@@ -95,7 +95,7 @@ fn operations_without_their_place_fail() {
 fn document_copied_into_itself_stays_bounded() {
     let mut document = json!({"a": [0]});
     let mut applied = 0;
-    while apply(&mut document, r#"[{"op":"copy","from":"","path":"/a/-"}]"#).is_ok() {
+    while apply(&mut document, r#"[{"op":"copy","from":"","path":"/a/-"}]"#, &mut Room::default()).is_ok() {
         applied += 1;
         assert!(applied < 40);
     }
@@ -109,11 +109,38 @@ fn document_grows_no_deeper_than_readers_take() {
     let mut path = String::new();
     for _ in 0..200 {
         let patch = json!([{"op": "add", "path": format!("{path}/a"), "value": {}}]);
-        if apply(&mut document, &patch.to_string()).is_ok() {
+        if apply(&mut document, &patch.to_string(), &mut Room::default()).is_ok() {
             path.push_str("/a");
         }
     }
     assert!(serde_json::from_str::<Value>(&document.to_string()).is_ok());
+}
+
+#[test]
+fn room_for_copies_spans_patches() {
+    let mut document = json!({"a": "x".repeat(1 << 20)});
+    let mut room = Room::default();
+    let copies = (0..100)
+        .filter(|n| {
+            let patch = json!([{"op": "copy", "from": "/a", "path": format!("/b{n}")}]);
+            apply(&mut document, &patch.to_string(), &mut room).is_ok()
+        })
+        .count();
+    assert_eq!(copies, 14);
+    // Room is for copies alone.
+    let patch = json!([{"op": "add", "path": "/c", "value": "x"}, {"op": "move", "from": "/b1", "path": "/d"}]);
+    assert!(apply(&mut document, &patch.to_string(), &mut room).is_ok());
+}
+
+#[test]
+fn shifting_a_long_list_over_and_over_is_refused() {
+    let long = json!({"l": vec![0; 100_000]});
+    let insert = |place: &str, times: usize| {
+        let operation = json!({"op": "add", "path": format!("/l/{place}"), "value": 1});
+        patched(long.clone(), &json!(vec![operation; times])).is_ok()
+    };
+    assert!(insert("0", 100) && insert("-", 10_000));
+    assert!(!insert("0", 10_000));
 }
 
 pub(in crate::agui) fn any_value() -> impl Strategy<Value = Value> {

@@ -32,7 +32,7 @@ pub(super) enum Content {
     /// Parts, or the object of an activity.
     Json(String),
     /// An activity that has been patched.
-    Patched(Value),
+    Patched(Value, patch::Room),
 }
 
 /// A tool call of an assistant message.
@@ -132,23 +132,23 @@ impl Content {
         match self {
             Content::Text(text) => text.push_str(piece),
             Content::Absent => *self = Content::Text(piece.to_owned()),
-            Content::Json(_) | Content::Patched(_) => {}
+            Content::Json(_) | Content::Patched(..) => {}
         }
     }
 
     /// Patches the content; a patch that does not apply changes nothing.
     pub(super) fn patch(&mut self, patch: &str) {
-        let mut content = match std::mem::take(self) {
-            Content::Patched(content) => content,
-            Content::Absent => Value::Object(serde_json::Map::new()),
+        let (mut content, mut room) = match std::mem::take(self) {
+            Content::Patched(content, room) => (content, room),
+            Content::Absent => (Value::Object(serde_json::Map::new()), patch::Room::default()),
             unread => match unread.to_json().as_deref().and_then(value) {
-                Some(content) => content,
+                Some(content) => (content, patch::Room::default()),
                 None => return *self = unread,
             },
         };
         // All or nothing: what does not apply leaves the content as it was.
-        let _ = patch::apply(&mut content, patch);
-        *self = Content::Patched(content);
+        let _ = patch::apply(&mut content, patch, &mut room);
+        *self = Content::Patched(content, room);
     }
 
     fn to_json(&self) -> Option<String> {
@@ -156,7 +156,7 @@ impl Content {
             Content::Absent => None,
             Content::Text(text) => Some(format!("\"{text}\"")),
             Content::Json(json) => Some(json.clone()),
-            Content::Patched(content) => Some(content.to_string()),
+            Content::Patched(content, _) => Some(content.to_string()),
         }
     }
 }

@@ -25,7 +25,7 @@ use crate::agui::{Event, EventKind, patch};
 /// # Ok::<(), copilotkit_runtime::agui::SkippedStateEvent>(())
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct StateFold(Document);
+pub struct StateFold(Document, patch::Room);
 
 /// A state event changed nothing: its patch does not apply, or what it should carry is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -44,7 +44,7 @@ impl StateFold {
     /// Goes on from the state of the runs before; `None` if there never was any.
     #[must_use]
     pub fn new(state: Option<Value>) -> StateFold {
-        StateFold(state.map_or(Document::Unset, Document::Parsed))
+        StateFold(state.map_or(Document::Unset, Document::Parsed), patch::Room::default())
     }
 
     /// Takes in an event. Says whether it was a state event; others change nothing.
@@ -70,16 +70,16 @@ impl StateFold {
     fn patch(&mut self, delta: &str) -> Result<(), SkippedStateEvent> {
         match &mut self.0 {
             Document::Parsed(state) => {
-                return patch::apply(state, delta).map_err(|_| SkippedStateEvent);
+                return patch::apply(state, delta, &mut self.1).map_err(|_| SkippedStateEvent);
             }
             Document::Unset => {
                 let mut state = Value::Object(serde_json::Map::new());
-                patch::apply(&mut state, delta).map_err(|_| SkippedStateEvent)?;
+                patch::apply(&mut state, delta, &mut self.1).map_err(|_| SkippedStateEvent)?;
                 self.0 = Document::Parsed(state);
             }
             Document::Text(text) => {
                 let mut state = value(text).ok_or(SkippedStateEvent)?;
-                patch::apply(&mut state, delta).map_err(|_| SkippedStateEvent)?;
+                patch::apply(&mut state, delta, &mut self.1).map_err(|_| SkippedStateEvent)?;
                 self.0 = Document::Parsed(state);
             }
         }

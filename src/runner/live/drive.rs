@@ -10,9 +10,9 @@ use tracing::{Instrument, error, info_span, warn};
 use uuid::Uuid;
 
 use super::{LiveRun, Shared, StopReason};
-use crate::agent::{AgentCall, AgentError, EventStream};
+use crate::agent::{AgentCall, AgentError};
 use crate::agui::{Compactor, Ending, Event, EventKind, Frames, FramesBuilder, Message};
-use crate::runner::batch::{BATCH, More, next_batch, start};
+use crate::runner::batch::{Batch, Contained, More, Running, contained, next_batch, start, too_large};
 use crate::runner::pipeline::{Pipeline, Sink, Started};
 use crate::runner::{BeginError, NewRun, OpenRun, RunRequest, SealedRun, StoreError, codes};
 
@@ -83,7 +83,7 @@ async fn execute(shared: &Arc<Shared>, run: &Arc<LiveRun>, request: RunRequest) 
         headers,
         stopped: run.stopped.clone(),
     };
-    let grace = agent.stop_grace();
+    let grace = contained(|| agent.stop_grace()).unwrap_or_default();
     let is_new = |index: usize| !begun.known.get(index).copied().unwrap_or(false);
     let started_input = input.to_json_with_messages(|index, _| is_new(index));
     // Boxed, as it lives as long as the run and would be in the task twice.
@@ -102,7 +102,7 @@ async fn execute(shared: &Arc<Shared>, run: &Arc<LiveRun>, request: RunRequest) 
         },
     });
     let end = progress.follow(start(&*agent, call), grace).await;
-    drop(agent);
+    drop(Contained::new(agent));
     let new_messages = input.messages.iter().enumerate().filter(|(index, _)| is_new(*index)).map(|(_, m)| m);
     progress.finish(end, new_messages).await;
 }
@@ -177,7 +177,7 @@ fn message_ids(input: &str) -> Vec<Box<str>> {
 
 impl Progress<'_> {
     /// Takes the agent's events until it ends, fails or is stopped.
-    async fn follow(&mut self, mut events: EventStream, grace: Duration) -> Result<End, StoreError> {
+    async fn follow(&mut self, mut events: Running, grace: Duration) -> Result<End, StoreError> {
         let stopped = self.run.stopped.clone();
         let stopped = stopped.cancelled();
         tokio::pin!(stopped);
@@ -186,7 +186,7 @@ impl Progress<'_> {
         let mut deadline: Option<Instant> = None;
         loop {
             // Of this round alone: an idle run keeps no room for a burst.
-            let mut batch = Vec::new();
+            let mut batch = Batch::default();
             let timer = async {
                 match deadline {
                     Some(at) => tokio::time::sleep_until(at).await,
@@ -219,14 +219,15 @@ impl Progress<'_> {
                     continue;
                 }
             };
-            let full = batch.len() == BATCH;
-            for event in batch {
+            let full = batch.is_full();
+            for event in batch.events {
                 if let Err(failure) = self.pipeline.push(event, &mut self.said) {
                     return Ok(End::Failed(failure));
                 }
-            }
-            if self.said.bytes > self.shared.options.max_run_bytes {
-                return Ok(End::Failed(too_large(self.shared.options.max_run_bytes)));
+                // After each: an event may come out larger than it went in, as a start with the run's input.
+                if self.said.bytes > self.shared.options.max_run_bytes {
+                    return Ok(End::Failed(too_large(self.shared.options.max_run_bytes)));
+                }
             }
             match more {
                 // What remains is kept and shown together with the end.
@@ -338,8 +339,4 @@ impl LiveRun {
     fn publish_error(&self, message: &str, code: &'static str) {
         self.log.publish(Frames::of(&[Event::run_error(message, code)]));
     }
-}
-
-fn too_large(limit: usize) -> AgentError {
-    AgentError::new(format!("The run said more than {limit} bytes and was ended")).with_code(codes::RUN_TOO_LARGE)
 }

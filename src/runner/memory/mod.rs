@@ -270,6 +270,11 @@ impl MemoryStore {
 }
 
 impl Thread {
+    /// Forgets the ids of its messages: what clients still send is said again, and they know it by its id.
+    fn forget_ids(&mut self) -> usize {
+        std::mem::take(&mut self.message_ids).bytes()
+    }
+
     /// Drops the oldest run; what it said stays readable as messages.
     fn trim_oldest(&mut self) {
         let Some(run) = self.runs.pop_front() else { return };
@@ -322,7 +327,8 @@ impl Inner {
             let freed = match thread.runs.len() {
                 // The last finished run stays: a thread without any would look as if it had never been.
                 0 | 1 => match thread.earlier.take() {
-                    None => return,
+                    None if thread.message_ids.bytes() == 0 => return,
+                    None => thread.forget_ids(),
                     Some(_) => {
                         let kept: usize = thread.runs.iter().map(|run| run.bytes).sum::<usize>()
                             + thread.open.as_ref().map_or(0, |open| open.bytes)
@@ -398,6 +404,36 @@ fn now() -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// How much a store counts, and how much of it are ids, after as many runs on one thread, each with messages of its own.
+    fn counted(limits: MemoryLimits, runs: usize) -> (usize, usize) {
+        let store = MemoryStore::new(limits);
+        for run in 0..runs {
+            let mut input = crate::agui::RunAgentInput::new("t", run.to_string());
+            input.messages = (0..10).map(|n| crate::agui::Message::user(&format!("{run}-{n}"), "")).collect();
+            let new = NewRun {
+                thread_id: "t".into(),
+                run_id: run.to_string().into(),
+                agent_id: "a".into(),
+                input: Arc::new(input),
+            };
+            let begun = store.begin_now(new).unwrap();
+            let frames = Frames::of(&[Event::run_started("t", "r")]);
+            let sealed = SealedRun { frames, message_ids: Vec::new(), unsaid: Vec::new(), state: None };
+            store.seal_now(&begun.run, sealed);
+        }
+        let inner = store.inner.lock();
+        (inner.bytes, inner.threads["t"].message_ids.bytes())
+    }
+
+    #[test]
+    fn a_thread_that_lives_for_ever_forgets_the_ids_of_its_messages() {
+        let limits = MemoryLimits { max_runs_per_thread: 1, max_bytes: 10_000, ..MemoryLimits::default() };
+        let (bytes, ids) = counted(limits, 1000);
+        assert!(bytes <= 10_000 && ids <= bytes, "{bytes} {ids}");
+        let (bytes, ids) = counted(MemoryLimits::default(), 100);
+        assert!(bytes > ids && ids > 1000, "{bytes} {ids}");
+    }
 
     crate::store_suite!(suite, async || std::sync::Arc::new(MemoryStore::new(MemoryLimits::default())));
 }
