@@ -2,8 +2,6 @@
 import { AbstractAgent, EventType } from "@ag-ui/client";
 import { Observable } from "rxjs";
 
-const TEXT = "The quick brown fox jumps over the lazy dog. ";
-
 /** The settings of one run, with the defaults of every server of the comparison. */
 function settings(props) {
   return {
@@ -43,7 +41,7 @@ export class ScriptedAgent extends AbstractAgent {
 /** Runs synchronously up to its first pause: without pauses it never yields. */
 async function play({ threadId, runId, forwardedProps }, out, isOver) {
   const { deltas, messages, deltaBytes, delayMs, stamp, yieldEvery } = settings(forwardedProps);
-  const text = TEXT.repeat(Math.ceil(deltaBytes / TEXT.length)).slice(0, deltaBytes);
+  const text = "x".repeat(deltaBytes);
   const start = performance.now();
   let k = 0;
 
@@ -52,11 +50,11 @@ async function play({ threadId, runId, forwardedProps }, out, isOver) {
     const messageId = `${runId}-m${m}`;
     out.next({ type: EventType.TEXT_MESSAGE_START, messageId, role: "assistant" });
     for (let d = 0; d < deltas; d++) {
-      k += 1;
       if (delayMs > 0) await until(start + k * delayMs);
       if (isOver()) return;
       const delta = stamp ? `${now()} ${text}` : text;
       out.next({ type: EventType.TEXT_MESSAGE_CONTENT, messageId, delta });
+      k += 1;
       if (yieldEvery > 0 && k % yieldEvery === 0) await new Promise(setImmediate);
     }
     out.next({ type: EventType.TEXT_MESSAGE_END, messageId });
