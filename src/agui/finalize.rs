@@ -90,9 +90,13 @@ impl Finalizer {
         }
     }
 
-    /// Takes note of a delivered event. After a terminal one nothing counts any more.
+    /// Takes note of a delivered event. After a terminal one nothing counts, but a `RUN_STARTED`: the run it
+    /// opens in the same stream owes a terminal event like any other. Upstream lets it break off without one.
     pub fn observe(&mut self, event: &Event) {
         use EventKind as K;
+        if self.terminal && event.kind() == K::RunStarted {
+            *self = Finalizer::new(&self.thread_id, &self.run_id);
+        }
         if self.terminal {
             return;
         }

@@ -4,6 +4,8 @@ mod captures;
 mod docs;
 mod engine;
 mod hostile;
+#[cfg(feature = "server")]
+mod listener;
 mod mount;
 mod openapi;
 #[cfg(feature = "server")]

@@ -118,6 +118,13 @@ fn tool_calls_lacking_end_or_result_get_them() {
 }
 
 #[test]
+fn second_run_of_a_stream_owes_a_terminal_event_too() {
+    let started = || Event::run_started("t", "r");
+    let events = [started(), Event::text_start("m1"), Event::run_error("m", "c"), started()];
+    assert_eq!(close(&events, Ending::Incomplete), [INCOMPLETE_ERROR]);
+}
+
+#[test]
 fn stop_closes_reasoning() {
     let reasoning = |kind| EventWriter::new(kind).text("messageId", "re").finish();
     let started = Event::run_started("t", "r");

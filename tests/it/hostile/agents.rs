@@ -8,7 +8,6 @@ use bytes::Bytes;
 use copilotkit_runtime::CopilotRuntime;
 use copilotkit_runtime::agent::{Agent, AgentCall, AgentError, EventStream, FunctionAgent, HttpAgent};
 use copilotkit_runtime::agui::{Event, EventKind};
-use copilotkit_runtime::http::CopilotService;
 use copilotkit_runtime::runner::{MemoryLimits, MemoryRunner, RunOptions};
 use futures_util::{StreamExt, stream};
 use http_body_util::BodyExt;
@@ -409,11 +408,7 @@ async fn ids_of_a_megabyte_are_relayed_and_closed() {
     assert_eq!(call(&service, get("/threads/t/messages")).await.json()["messages"][0]["id"], id);
 }
 
-async fn state_after(service: &CopilotService, thread: &str) -> usize {
-    call(service, get(&format!("/threads/{thread}/state"))).await.body.len()
-}
-
-fn copy(from: &str, path: String) -> Value {
+fn copy(from: &str, path: &str) -> Value {
     json!({"op": "copy", "from": from, "path": path})
 }
 
@@ -443,12 +438,12 @@ async fn assert_bounded(snapshot: Value, operations: Vec<Value>) {
 
 #[tokio::test]
 async fn state_with_a_large_part_copied_over_and_over_stays_bounded() {
-    let operations = (0..400).map(|n| copy("/a", format!("/b{n}"))).collect();
+    let operations = (0..400).map(|n| copy("/a", &format!("/b{n}"))).collect();
     assert_bounded(json!({"a": "x".repeat(256 * 1024)}), operations).await;
 }
 
 #[tokio::test]
 async fn state_copied_into_itself_stays_bounded() {
-    let operations = (0..60).map(|n| copy("", format!("/d{n}"))).collect();
+    let operations = (0..60).map(|n| copy("", &format!("/d{n}"))).collect();
     assert_bounded(json!({"a": "x".repeat(1024)}), operations).await;
 }

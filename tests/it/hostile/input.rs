@@ -119,7 +119,7 @@ fn json_of_any_depth_is_answered_and_kept_from_the_stack() {
         let multi = service(greeter());
         let single = multi.clone().single_route();
         // Far more than the stack could hold, were it ever used.
-        let depth = 30_000;
+        let depth = 20_000;
         let deep = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         let objects = format!("{}0{}", "{\"a\":".repeat(depth), "}".repeat(depth));
         for deep in [&deep, &objects] {
