@@ -58,11 +58,31 @@ impl Frames {
     pub fn events(&self) -> impl Iterator<Item = Bytes> + '_ {
         let mut rest = self.bytes.clone();
         std::iter::from_fn(move || {
-            // An event's JSON holds no line break, so the next one ends its frame.
-            let end = rest.iter().position(|b| *b == b'\n')?;
-            let frame = rest.split_to((end + CLOSE.len()).min(rest.len()));
-            Some(frame.slice(OPEN.len().min(end)..end))
+            loop {
+                // An event's JSON holds no line break, so the next one ends its line.
+                let end = rest.iter().position(|b| *b == b'\n')?;
+                let line = rest.split_to(end + 1);
+                if line.starts_with(OPEN) {
+                    return Some(line.slice(OPEN.len()..end));
+                }
+            }
         })
+    }
+
+    /// The events behind the first `skip`, each with an `id:` line: `name` and its place, counted from
+    /// `first`.
+    pub(crate) fn identified(&self, name: &str, first: u64, skip: usize) -> Frames {
+        let mut out = Frames::default();
+        let mut bytes = Vec::with_capacity(self.bytes.len() + self.count * (name.len() + 12));
+        for (place, json) in (first..).zip(self.events()).skip(skip) {
+            bytes.extend_from_slice(format!("id: {name}{place}\n").as_bytes());
+            bytes.extend_from_slice(OPEN);
+            bytes.extend_from_slice(&json);
+            bytes.extend_from_slice(CLOSE);
+            out.count += 1;
+        }
+        out.bytes = bytes.into();
+        out
     }
 }
 
@@ -108,5 +128,20 @@ impl FramesBuilder {
     /// The frames so far; the builder is empty afterwards.
     pub fn finish(&mut self) -> Frames {
         Frames { bytes: std::mem::take(&mut self.bytes).into(), count: std::mem::take(&mut self.count) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identified_events_carry_their_place_and_are_found_again() {
+        let events = [Event::text_start("m"), Event::text_content("m", "id: x"), Event::text_end("m")];
+        let frames = Frames::of(&events).identified("7-", 4, 1);
+        let expected = format!("id: 7-5\ndata: {}\n\nid: 7-6\ndata: {}\n\n", events[1], events[2]);
+        assert_eq!(frames.bytes(), &expected);
+        assert_eq!(frames.events().collect::<Vec<_>>(), [events[1].json(), events[2].json()]);
+        assert_eq!(frames.count(), 2);
     }
 }

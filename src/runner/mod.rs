@@ -37,7 +37,7 @@ pub trait AgentRunner: Send + Sync + 'static {
     fn run(&self, request: RunRequest) -> BoxFuture<'_, Result<FrameStream, RunRefused>>;
 
     /// Replays the thread, then follows its active run, if any, to its end. An unknown thread is an empty stream.
-    fn connect(&self, thread_id: &str) -> BoxFuture<'_, Result<FrameStream, RunnerError>>;
+    fn connect(&self, request: ConnectRequest) -> BoxFuture<'_, Result<FrameStream, RunnerError>>;
 
     /// Asks a run to end. Answers before it has ended.
     fn stop(&self, request: StopRequest) -> BoxFuture<'_, Result<Stopped, RunnerError>>;
@@ -84,6 +84,32 @@ impl std::fmt::Debug for RunRequest {
             .field("thread_id", &self.input.thread_id)
             .field("run_id", &self.input.run_id)
             .finish_non_exhaustive()
+    }
+}
+
+/// What to replay and follow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectRequest {
+    /// The thread.
+    pub thread_id: String,
+    /// The id of the last event the caller has, to go on behind it. With one, every event comes with an `id:`
+    /// line; one that is not known, as an empty one, replays everything.
+    pub last_seen: Option<String>,
+}
+
+impl ConnectRequest {
+    /// The whole thread.
+    #[must_use]
+    pub fn new(thread_id: impl Into<String>) -> ConnectRequest {
+        ConnectRequest { thread_id: thread_id.into(), last_seen: None }
+    }
+
+    /// What follows an event.
+    #[must_use]
+    pub fn after(mut self, event_id: impl Into<String>) -> ConnectRequest {
+        self.last_seen = Some(event_id.into());
+        self
     }
 }
 

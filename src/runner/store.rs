@@ -75,6 +75,8 @@ pub struct OpenRun {
 pub struct SealedRun {
     /// The run's events, shortened for replay.
     pub frames: Frames,
+    /// How many events the run said.
+    pub said: u64,
     /// Every message id the run's events mention.
     pub message_ids: Vec<Box<str>>,
     /// Messages of the input that are new to the thread and stand in no event of the run.
@@ -90,6 +92,8 @@ pub struct StoredRun {
     pub number: u64,
     /// The run's events, shortened.
     pub frames: Frames,
+    /// As [`SealedRun::said`].
+    pub said: u64,
     /// As [`SealedRun::unsaid`].
     pub unsaid: Arc<[Message]>,
 }

@@ -14,7 +14,9 @@ use http::request::Parts;
 
 use crate::agent::{Agent, AgentSource, Agents, ResolveError};
 use crate::agui::{Event, Frames, RunAgentInput};
-use crate::runner::{AgentRunner, FrameStream, RunRequest, RunnerError, StopRequest, Stopped, codes, run_stateless};
+use crate::runner::{
+    AgentRunner, ConnectRequest, FrameStream, RunRequest, RunnerError, StopRequest, Stopped, codes, run_stateless,
+};
 use crate::transcription::TranscriptionService;
 
 pub use builder::{A2ui, BuildError, Builder};
@@ -113,8 +115,9 @@ impl CopilotRuntime {
     }
 
     /// Replays a thread and follows its active run. A failing runner is a stream with one `RUN_ERROR`.
-    pub(crate) async fn connect(&self, found: &FoundAgent, thread_id: &str) -> FrameStream {
-        let stream = self.shared.runner.connect(thread_id).await.unwrap_or_else(|failure| {
+    pub(crate) async fn connect(&self, found: &FoundAgent, request: ConnectRequest) -> FrameStream {
+        let thread_id = request.thread_id.clone();
+        let stream = self.shared.runner.connect(request).await.unwrap_or_else(|failure| {
             tracing::error!(thread.id = thread_id, error = %failure, "the runner could not replay the thread");
             one_error(&failure.to_string(), codes::RUNNER_FAILED)
         });

@@ -7,9 +7,9 @@ use std::time::Duration;
 use copilotkit_runtime::agent::{Agent, AgentCall, AgentError, EventStream, FunctionAgent};
 use copilotkit_runtime::agui::{Event, EventKind, Frames, Message, RunAgentInput};
 use copilotkit_runtime::runner::{
-    AgentRunner, BeginError, Begun, FrameStream, History, LiveRunner, MemoryLimits, MemoryRunner, MemoryStore, NewRun,
-    OpenRun, RunOptions, RunRefused, RunRequest, SealedRun, StopRequest, Stopped, StoreError, ThreadEntry, ThreadStore,
-    WhenBusy,
+    AgentRunner, BeginError, Begun, ConnectRequest, FrameStream, History, LiveRunner, MemoryLimits, MemoryRunner,
+    MemoryStore, NewRun, OpenRun, RunOptions, RunRefused, RunRequest, SealedRun, StopRequest, Stopped, StoreError,
+    ThreadEntry, ThreadStore, WhenBusy,
 };
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, stream};
@@ -131,7 +131,7 @@ async fn a_client_that_leaves_does_not_end_the_run() {
     drop(watching);
     strings.say(Event::text_start("m"));
     strings.say(Event::text_content("m", "still here"));
-    let mut later = runner.connect("t").await.unwrap();
+    let mut later = runner.connect(ConnectRequest::new("t")).await.unwrap();
     let mut seen = Vec::new();
     while seen.len() < 3 {
         seen.extend(next(&mut later).await);
@@ -213,7 +213,11 @@ async fn stop_means_stop() {
     assert_eq!(events[3], Event::run_finished("t", "r"), "chapter 14, row 1: with its ids");
     assert!(strings.dropped.load(Ordering::SeqCst), "the agent is gone");
     assert!(!others.dropped.load(Ordering::SeqCst), "only the named run is touched");
-    assert_eq!(kinds(&all(runner.connect("t").await.unwrap()).await), expected, "and so it is replayed");
+    assert_eq!(
+        kinds(&all(runner.connect(ConnectRequest::new("t")).await.unwrap()).await),
+        expected,
+        "and so it is replayed"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -246,7 +250,7 @@ async fn a_superseded_run_ends_cleanly_and_leaves_no_history() {
     let second = runner.run(request(saying(greeting("t", "r2")), "t", "r2")).await.unwrap();
     assert_eq!(all(first).await, [Event::run_started("t", "r1"), Event::run_finished("t", "r1")].map(with_input));
     assert_eq!(one_terminal(&all(second).await), "");
-    let replayed = all(runner.connect("t").await.unwrap()).await;
+    let replayed = all(runner.connect(ConnectRequest::new("t")).await.unwrap()).await;
     assert!(replayed.iter().all(|event| !event.as_str().contains("r1")), "{replayed:?}");
 }
 
@@ -327,14 +331,14 @@ async fn shutdown_ends_every_run_and_takes_no_new_one() {
 async fn watchers_that_come_at_any_moment_see_everything_once() {
     let runner = MemoryRunner::new();
     all(runner.run(request(saying(greeting("t", "r0")), "t", "r0")).await.unwrap()).await;
-    let history = all(runner.connect("t").await.unwrap()).await;
+    let history = all(runner.connect(ConnectRequest::new("t")).await.unwrap()).await;
     let (agent, strings) = puppet();
     let first = runner.run(request(agent, "t", "r1")).await.unwrap();
     let mut watchers = tokio::task::JoinSet::new();
     let mut say = |event| {
         strings.say(event);
         let runner = runner.clone();
-        watchers.spawn(async move { all(runner.connect("t").await.unwrap()).await });
+        watchers.spawn(async move { all(runner.connect(ConnectRequest::new("t")).await.unwrap()).await });
     };
     say(Event::run_started("t", "r1"));
     say(Event::text_start("m"));
@@ -347,7 +351,7 @@ async fn watchers_that_come_at_any_moment_see_everything_once() {
     drop(strings);
     let live = all(first).await;
     let compacted = {
-        let replayed = all(runner.connect("t").await.unwrap()).await;
+        let replayed = all(runner.connect(ConnectRequest::new("t")).await.unwrap()).await;
         replayed[history.len()..].to_vec()
     };
     for seen in watchers.join_all().await {
@@ -477,10 +481,58 @@ async fn many_watchers_who_come_and_go_leave_nothing_behind() {
     strings.say(Event::run_started("t", "r"));
     let first = runner.run(request(agent, "t", "r")).await.unwrap();
     for _ in 0..1000 {
-        let mut watcher = runner.connect("t").await.unwrap();
+        let mut watcher = runner.connect(ConnectRequest::new("t")).await.unwrap();
         assert_eq!(next(&mut watcher).await.len(), 1);
     }
     strings.say(Event::run_finished("t", "r"));
     drop(strings);
     assert_eq!(one_terminal(&all(first).await), "");
+}
+
+/// The ids of the events in some frames.
+fn ids(frames: &[Frames]) -> Vec<String> {
+    let text: String = frames.iter().map(|frames| String::from_utf8_lossy(frames.bytes()).into_owned()).collect();
+    text.lines().filter_map(|line| line.strip_prefix("id: ")).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn a_watcher_goes_on_behind_the_last_event_it_saw() {
+    let runner = MemoryRunner::new();
+    all(runner.run(request(saying(greeting("t", "r0")), "t", "r0")).await.unwrap()).await;
+    let (agent, strings) = puppet();
+    let first = runner.run(request(agent, "t", "r1")).await.unwrap();
+    greeting("t", "r1").into_iter().take(4).for_each(|event| strings.say(event.unwrap()));
+    // Without ids until somebody asks for them; with an unknown one, everything.
+    let collect = async |last_seen: &str, events: usize| {
+        let mut watching = runner.connect(ConnectRequest::new("t").after(last_seen)).await.unwrap();
+        let mut seen = Vec::new();
+        while seen.iter().map(Frames::count).sum::<usize>() < events {
+            seen.push(watching.next().await.expect("the run goes on"));
+        }
+        seen
+    };
+    let all_ids = ids(&collect("", 9).await);
+    assert_eq!(all_ids.len(), 9);
+    for (place, id) in all_ids.iter().enumerate().take(8) {
+        assert_eq!(ids(&collect(id, 8 - place).await), all_ids[place + 1..], "behind {id}");
+    }
+    for unknown in ["nonsense", "99-1", "1.99", "2-99", "-", "1-0"] {
+        assert_eq!(ids(&collect(unknown, 9).await), all_ids, "{unknown}");
+    }
+    strings.say(Event::run_finished("t", "r1"));
+    drop(strings);
+    let told = parse(&collect(&all_ids[8], 1).await[0]);
+    assert_eq!(kinds(&told), [EventKind::RunFinished]);
+    assert!(ids(&first.collect::<Vec<_>>().await).is_empty());
+    // The run is over: its end is known by both its ids, what was in its middle no more.
+    let rest = async |last_seen: &str| {
+        let watching = runner.connect(ConnectRequest::new("t").after(last_seen)).await.unwrap();
+        ids(&watching.collect::<Vec<_>>().await)
+    };
+    let sealed = rest("").await;
+    let run = all_ids[8].split_once('-').unwrap().0;
+    assert!(rest(&format!("{run}-5")).await.is_empty());
+    assert!(rest(sealed.last().unwrap()).await.is_empty());
+    assert_eq!(rest(&sealed[3]).await, sealed[4..]);
+    assert_eq!(rest(&format!("{run}-2")).await, sealed);
 }

@@ -8,9 +8,10 @@ use super::{Call, read};
 use crate::agui::RunAgentInput;
 use crate::http::body::Response;
 use crate::http::error::{ApiError, reply};
+use crate::http::fields;
 use crate::http::handler::Face;
 use crate::http::stream::sse_response;
-use crate::runner::{StopRequest, Stopped};
+use crate::runner::{ConnectRequest, StopRequest, Stopped};
 use crate::runtime::FoundAgent;
 
 const RUN_FAILED: &str = "Failed to run agent";
@@ -26,8 +27,10 @@ pub(super) async fn run(face: &Face, agent_id: &str, call: Call) -> Result<Respo
 
 pub(super) async fn connect(face: &Face, agent_id: &str, call: Call) -> Result<Response, ApiError> {
     let agent = find(face, &call.head, agent_id, Some(RUN_FAILED)).await?;
-    let input = read_input(face, call.body).await?;
-    let events = face.runtime.connect(&agent, &input.thread_id).await;
+    let body = read(face, call.body).await?;
+    let mut request = ConnectRequest::new(RunAgentInput::parse(&body)?.thread_id);
+    request.last_seen = last_seen(&call.head, &body);
+    let events = face.runtime.connect(&agent, request).await;
     Ok(sse_response(events, face.runtime.keep_alive()))
 }
 
@@ -60,6 +63,17 @@ pub(super) async fn stop(face: &Face, agent_id: &str, thread_id: &str, call: Cal
         },
     };
     Ok(reply(StatusCode::OK, &answer))
+}
+
+/// The event a client wants to go on behind: what an `EventSource` says by itself, or the body's
+/// `lastSeenEventId`. Upstream ignores both (chapter 14, row 17).
+fn last_seen(head: &Parts, body: &[u8]) -> Option<String> {
+    let header = head.headers.get("last-event-id").and_then(|id| id.to_str().ok());
+    header.map(str::to_owned).or_else(|| {
+        let body = fields::text(body);
+        let [id] = fields::read(&body, ["lastSeenEventId"]).ok()?;
+        fields::string(id?).map(std::borrow::Cow::into_owned)
+    })
 }
 
 /// The run a stop names: none for an empty body or `{}`.

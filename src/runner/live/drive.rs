@@ -330,7 +330,13 @@ impl Said {
         };
         let mut message_ids = self.message_ids;
         message_ids.extend(own_input);
-        SealedRun { frames: Frames::of(&compacted.events), message_ids, unsaid, state: compacted.state }
+        SealedRun {
+            frames: Frames::of(&compacted.events),
+            said: self.events as u64,
+            message_ids,
+            unsaid,
+            state: compacted.state,
+        }
     }
 }
 

@@ -34,6 +34,11 @@ impl Log {
         self.change(|inner| inner.batches.push_back(frames));
     }
 
+    /// How many events have been shown.
+    pub(super) fn shown(&self) -> u64 {
+        self.inner.lock().batches.iter().map(|frames| frames.count() as u64).sum()
+    }
+
     /// Says that nothing will follow.
     pub(super) fn end(&self) {
         self.change(|inner| inner.ended = true);

@@ -3,6 +3,7 @@
 
 mod drive;
 mod log;
+mod resume;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,7 +16,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::log::{Log, Watch};
-use super::{AgentRunner, FrameStream, RunRefused, RunRequest, RunnerError, StopRequest, Stopped, ThreadStore};
+use self::resume::Start;
+use super::{
+    AgentRunner, ConnectRequest, FrameStream, RunRefused, RunRequest, RunnerError, StopRequest, Stopped, ThreadStore,
+};
 
 /// Runs agents over a [`ThreadStore`].
 ///
@@ -160,21 +164,25 @@ impl LiveRunner {
         Ok(watch.boxed())
     }
 
-    async fn replay(&self, thread_id: &str) -> Result<FrameStream, RunnerError> {
-        let active = self.shared.live.lock().get(thread_id).cloned();
-        let history = self.shared.store.history(thread_id, None).await?;
+    async fn replay(&self, request: ConnectRequest) -> Result<FrameStream, RunnerError> {
+        let active = self.shared.live.lock().get(request.thread_id.as_str()).cloned();
+        let mut history = self.shared.store.history(&request.thread_id, None).await?.runs;
         // Joined by position: what the active run says comes from its log alone, also if it was sealed
         // while the history was read.
-        let first_live = active.as_ref().and_then(|run| *run.number.lock()).unwrap_or(u64::MAX);
-        let kept: Vec<_> = history
-            .runs
-            .into_iter()
-            .filter(|run| run.number < first_live && !run.frames.is_empty())
-            .map(|run| run.frames)
-            .collect();
-        let replay = stream::iter(kept);
-        Ok(match active {
-            Some(run) => replay.chain(Watch::new(run.log.clone())).boxed(),
+        let number = active.as_ref().and_then(|run| *run.number.lock());
+        history.retain(|run| number.is_none_or(|live| run.number < live) && !run.frames.is_empty());
+        let Some(last_seen) = request.last_seen else {
+            let replay = stream::iter(history.into_iter().map(|run| run.frames));
+            return Ok(match active {
+                Some(run) => replay.chain(Watch::new(run.log.clone())).boxed(),
+                None => replay.boxed(),
+            });
+        };
+        let live = active.zip(number);
+        let start = Start::after(&last_seen, &history, live.as_ref().map(|(run, number)| (*number, &*run.log)));
+        let replay = stream::iter(history).filter_map(move |run| std::future::ready(start.stored(&run)));
+        Ok(match live {
+            Some((run, number)) => replay.chain(start.live(number, run.log.clone())).boxed(),
             None => replay.boxed(),
         })
     }
@@ -212,9 +220,8 @@ impl AgentRunner for LiveRunner {
         Box::pin(self.start(request))
     }
 
-    fn connect(&self, thread_id: &str) -> BoxFuture<'_, Result<FrameStream, RunnerError>> {
-        let thread_id = thread_id.to_owned();
-        Box::pin(async move { self.replay(&thread_id).await })
+    fn connect(&self, request: ConnectRequest) -> BoxFuture<'_, Result<FrameStream, RunnerError>> {
+        Box::pin(self.replay(request))
     }
 
     fn stop(&self, request: StopRequest) -> BoxFuture<'_, Result<Stopped, RunnerError>> {

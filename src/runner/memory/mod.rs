@@ -12,8 +12,9 @@ use serde_json::Value;
 
 use self::ids::Ids;
 use super::{
-    AgentRunner, BeginError, Begun, FrameStream, History, LiveRunner, NewRun, OpenRun, RunOptions, RunRefused,
-    RunRequest, RunnerError, SealedRun, StopRequest, Stopped, StoreError, StoredRun, ThreadEntry, ThreadStore,
+    AgentRunner, BeginError, Begun, ConnectRequest, FrameStream, History, LiveRunner, NewRun, OpenRun, RunOptions,
+    RunRefused, RunRequest, RunnerError, SealedRun, StopRequest, Stopped, StoreError, StoredRun, ThreadEntry,
+    ThreadStore,
 };
 use crate::agui::{Event, Frames, Message, MessageList};
 
@@ -60,8 +61,8 @@ impl AgentRunner for MemoryRunner {
     fn run(&self, request: RunRequest) -> BoxFuture<'_, Result<FrameStream, RunRefused>> {
         self.engine.run(request)
     }
-    fn connect(&self, thread_id: &str) -> BoxFuture<'_, Result<FrameStream, RunnerError>> {
-        self.engine.connect(thread_id)
+    fn connect(&self, request: ConnectRequest) -> BoxFuture<'_, Result<FrameStream, RunnerError>> {
+        self.engine.connect(request)
     }
     fn stop(&self, request: StopRequest) -> BoxFuture<'_, Result<Stopped, RunnerError>> {
         self.engine.stop(request)
@@ -211,7 +212,8 @@ impl MemoryStore {
         let unsaid: usize = sealed.unsaid.iter().map(|message| message.json().len()).sum();
         let bytes = sealed.frames.bytes().len() + unsaid;
         thread.bytes += bytes;
-        let stored = StoredRun { number: run.number, frames: sealed.frames, unsaid: sealed.unsaid.into() };
+        let stored =
+            StoredRun { number: run.number, frames: sealed.frames, said: sealed.said, unsaid: sealed.unsaid.into() };
         thread.runs.push_back(Run { stored, bytes });
         let limit = self.limits.max_runs_per_thread;
         let mut trimmed = false;
@@ -419,7 +421,7 @@ mod tests {
             };
             let begun = store.begin_now(new).unwrap();
             let frames = Frames::of(&[Event::run_started("t", "r")]);
-            let sealed = SealedRun { frames, message_ids: Vec::new(), unsaid: Vec::new(), state: None };
+            let sealed = SealedRun { said: 0, frames, message_ids: Vec::new(), unsaid: Vec::new(), state: None };
             store.seal_now(&begun.run, sealed);
         }
         let inner = store.inner.lock();

@@ -179,6 +179,11 @@ impl<'a> Rules<'a> {
             return found.push(Unlike::new("events", "JSON", text(&answer.body)));
         };
         let before = found.len();
+        let ids = |frames: &[sse::Frame<'_>]| frames.iter().filter_map(sse::Frame::id).collect::<Vec<_>>().join(" ");
+        let (expected, got) = (exact.map(|body| ids(&sse::frames(body.as_bytes()))).unwrap_or_default(), ids(&frames));
+        if expected != got {
+            found.push(Unlike::new("ids", expected, got));
+        }
         let wanted = Value::from(self.with_run_ids(events).into_owned());
         unlike(&wanted, &Value::from(parsed), "events", self, found);
         let Some(exact) = exact else { return };

@@ -50,6 +50,16 @@ const INTENDED: &[Intended] = &[
             events.insert(2, text_end("r1-m1"));
         });
     }),
+    differs("connect/last-seen-event-id-ignored", "row 17: who goes on behind an event gets ids", |case| {
+        let mut place = 0;
+        let answer = case.answer("connect");
+        let body = answer.body_text.take().unwrap_or_default();
+        let identified = body.split_inclusive("\n\n").map(|frame| {
+            place += 1;
+            format!("id: 1.{place}\n{frame}")
+        });
+        answer.body_text = Some(identified.collect());
+    }),
     differs("concurrency/second-run-same-thread", BUSY, |case| case.set_events("run2", &busy())),
     differs("stop/run-while-still-finishing", BUSY, |case| case.set_events("run2", &busy())),
     differs("sqlite/concurrent", BUSY, |case| case.set_events("run2", &busy())),

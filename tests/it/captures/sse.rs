@@ -1,4 +1,4 @@
-//! Event streams, read strictly: `data: …` or a comment, then an empty line, and nothing else.
+//! Event streams, read strictly: `data: …`, maybe behind an `id: …`, or a comment, then an empty line, and nothing else.
 
 /// One frame of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,13 +11,25 @@ pub(crate) struct Frame<'a> {
 
 impl<'a> Frame<'a> {
     pub(crate) fn is_event(&self) -> bool {
-        self.text.starts_with(b"data:")
+        self.parts().1.starts_with(b"data:")
     }
 
     /// The JSON of a frame that is `data: ` and one line.
     pub(crate) fn data(&self) -> Option<&'a [u8]> {
-        let data = self.text.strip_prefix(b"data: ")?;
+        let data = self.parts().1.strip_prefix(b"data: ")?;
         (!data.contains(&b'\n')).then_some(data)
+    }
+
+    /// The event's id, if it has one.
+    pub(crate) fn id(&self) -> Option<String> {
+        self.parts().0.map(|id| String::from_utf8_lossy(id).into_owned())
+    }
+
+    /// The id, and what follows its line.
+    fn parts(&self) -> (Option<&'a [u8]>, &'a [u8]) {
+        let end = self.text.iter().position(|byte| *byte == b'\n');
+        let id = end.and_then(|end| Some((self.text[..end].strip_prefix(b"id: ")?, &self.text[end + 1..])));
+        id.map_or((None, self.text), |(id, rest)| (Some(id), rest))
     }
 
     pub(crate) fn is_comment(&self) -> bool {

@@ -8,7 +8,9 @@ use copilotkit_runtime::CopilotRuntime;
 use copilotkit_runtime::agent::{Agent, AgentCall, AgentError, Agents, FunctionAgent, ResolveError};
 use copilotkit_runtime::agui::Event;
 use copilotkit_runtime::http::{Body, CopilotService, Cors, Interrupt, Response};
-use copilotkit_runtime::runner::{AgentRunner, FrameStream, RunRefused, RunRequest, RunnerError, StopRequest, Stopped};
+use copilotkit_runtime::runner::{
+    AgentRunner, ConnectRequest, FrameStream, RunRefused, RunRequest, RunnerError, StopRequest, Stopped,
+};
 use copilotkit_runtime::transcription::{Audio, TranscriptionError, TranscriptionService};
 use futures_util::future::{BoxFuture, ready};
 use futures_util::{StreamExt, stream};
@@ -462,7 +464,7 @@ impl AgentRunner for Broken {
         Box::pin(ready(Err(Broken::failure("runner unavailable").into())))
     }
 
-    fn connect(&self, _: &str) -> BoxFuture<'_, Result<FrameStream, RunnerError>> {
+    fn connect(&self, _: ConnectRequest) -> BoxFuture<'_, Result<FrameStream, RunnerError>> {
         Box::pin(ready(Err(Broken::failure("runner unavailable"))))
     }
 

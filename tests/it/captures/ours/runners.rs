@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use copilotkit_runtime::runner::{
-    AgentRunner, FrameStream, MemoryLimits, MemoryRunner, RunOptions, RunRefused, RunRequest, RunnerError, StopRequest,
-    Stopped, WhenBusy,
+    AgentRunner, ConnectRequest, FrameStream, MemoryLimits, MemoryRunner, RunOptions, RunRefused, RunRequest,
+    RunnerError, StopRequest, Stopped, WhenBusy,
 };
 use futures_util::future::{BoxFuture, ready};
 use serde_json::Value;
@@ -39,8 +39,8 @@ impl AgentRunner for Minimal {
     fn run(&self, request: RunRequest) -> BoxFuture<'_, Result<FrameStream, RunRefused>> {
         self.0.run(request)
     }
-    fn connect(&self, thread_id: &str) -> BoxFuture<'_, Result<FrameStream, RunnerError>> {
-        self.0.connect(thread_id)
+    fn connect(&self, request: ConnectRequest) -> BoxFuture<'_, Result<FrameStream, RunnerError>> {
+        self.0.connect(request)
     }
     fn stop(&self, request: StopRequest) -> BoxFuture<'_, Result<Stopped, RunnerError>> {
         self.0.stop(request)
@@ -57,7 +57,7 @@ impl AgentRunner for Failing {
     fn run(&self, _: RunRequest) -> BoxFuture<'_, Result<FrameStream, RunRefused>> {
         Box::pin(ready(Err(RunnerError("runner unavailable".to_owned()).into())))
     }
-    fn connect(&self, _: &str) -> BoxFuture<'_, Result<FrameStream, RunnerError>> {
+    fn connect(&self, _: ConnectRequest) -> BoxFuture<'_, Result<FrameStream, RunnerError>> {
         Box::pin(ready(Err(RunnerError("runner unavailable".to_owned()))))
     }
     fn stop(&self, _: StopRequest) -> BoxFuture<'_, Result<Stopped, RunnerError>> {
