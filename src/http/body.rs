@@ -46,6 +46,9 @@ impl Body {
         B::Data: Buf,
         B::Error: Into<BoxError>,
     {
+        if body.is_end_stream() {
+            return Body::empty();
+        }
         Body(Kind::Streamed(Adapted(Box::pin(body)).boxed_unsync()))
     }
 }

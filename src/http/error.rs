@@ -137,8 +137,9 @@ fn invalid_body(details: &str) -> Response {
 
 /// A JSON answer.
 pub(super) fn reply(status: StatusCode, body: &impl Serialize) -> Response {
-    match serde_json::to_vec(body) {
-        Ok(json) => json_bytes(status, json),
+    let mut json = Vec::with_capacity(512);
+    match serde_json::to_writer(&mut json, body) {
+        Ok(()) => json_bytes(status, json),
         Err(failure) => internal(&failure.into()),
     }
 }

@@ -207,7 +207,7 @@ impl Face {
             return cors.preflight(origin.as_deref());
         }
         let mut cx = HookContext { path: request.uri().path().into(), route: None };
-        let mut answer = match AssertUnwindSafe(self.answer(request, &mut cx)).catch_unwind().await {
+        let mut answer = match AssertUnwindSafe(Box::pin(self.answer(request, &mut cx))).catch_unwind().await {
             Ok(answer) => answer,
             Err(_) => Answer { response: panicked(), handled: false },
         };
@@ -226,16 +226,17 @@ impl Face {
         }
     }
 
+    /// The way of a request, up to CORS. What hardly happens is boxed, so that every request need not carry its room.
     async fn answer(&self, request: Request, cx: &mut HookContext) -> Answer {
         let request = match pass(self.hooks.on_request.as_ref(), cx, request).await {
             Ok(request) => request,
-            Err(Interrupt::Response(response)) => return self.early(cx, *response).await,
-            Err(Interrupt::Error(error)) => return self.failed(cx, error).await,
+            Err(Interrupt::Response(response)) => return Box::pin(self.early(cx, *response)).await,
+            Err(Interrupt::Error(error)) => return Box::pin(self.failed(cx, error)).await,
         };
         let request = match pass(self.hooks.before_request.as_ref(), cx, request).await {
             Ok(request) => request,
             Err(Interrupt::Response(response)) => return Answer { response: *response, handled: false },
-            Err(Interrupt::Error(error)) => return self.failed(cx, error).await,
+            Err(Interrupt::Error(error)) => return Box::pin(self.failed(cx, error)).await,
         };
         let routed = match self.mount {
             Mount::MultiRoute => routes::route(self, request).await,
@@ -247,7 +248,7 @@ impl Face {
                 if let ApiError::MethodNotAllowed { route, .. } = &mut error {
                     cx.route = route.take();
                 }
-                return self.early(cx, error.into_response()).await;
+                return Box::pin(self.early(cx, error.into_response())).await;
             }
         };
         cx.route = Some(target.route().clone());
@@ -256,17 +257,19 @@ impl Face {
         }
         let request = match pass(self.hooks.on_before_handler.as_ref(), cx, request).await {
             Ok(request) => request,
-            Err(Interrupt::Response(response)) => return self.early(cx, *response).await,
-            Err(Interrupt::Error(error)) => return self.failed(cx, error).await,
+            Err(Interrupt::Response(response)) => return Box::pin(self.early(cx, *response)).await,
+            Err(Interrupt::Error(error)) => return Box::pin(self.failed(cx, error)).await,
         };
         let handled = match target.into_call(request) {
             Ok((route, call)) => routes::handle(self, &route, call).await,
             Err(error) => Err(error.into()),
         };
         match handled {
-            Err(ApiError::Internal(error) | ApiError::Unresolved(error)) => self.failed(cx, error).await,
-            Err(error) => self.respond(cx, error.into_response()).await,
-            Ok(response) => self.respond(cx, response).await,
+            Err(ApiError::Internal(error) | ApiError::Unresolved(error)) => Box::pin(self.failed(cx, error)).await,
+            handled => {
+                let response = handled.unwrap_or_else(ApiError::into_response);
+                self.respond(cx, response).await
+            }
         }
     }
 
@@ -279,16 +282,16 @@ impl Face {
 
     /// The response on its way out, through `on_response`.
     async fn respond(&self, cx: &HookContext, response: Response) -> Answer {
-        let hook = self.hooks.on_response.as_ref();
-        let again = match pass(hook, cx, response).await {
+        let Some(hook) = &self.hooks.on_response else { return Answer { response, handled: true } };
+        let again = match hook(cx.clone(), response).await {
             Ok(response) => return Answer { response, handled: true },
-            Err(Interrupt::Response(response)) => pass(hook, cx, *response).await,
+            Err(Interrupt::Response(response)) => hook(cx.clone(), *response).await,
             error => error,
         };
         match again {
             Ok(response) => Answer { response, handled: true },
             Err(Interrupt::Response(response)) => Answer { response: *response, handled: true },
-            Err(Interrupt::Error(error)) => self.failed(cx, error).await,
+            Err(Interrupt::Error(error)) => Box::pin(self.failed(cx, error)).await,
         }
     }
 
