@@ -1,10 +1,12 @@
 //! What `/info` tells a client (rest-sse.md chapter 9).
 
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use futures_util::future::join_all;
+use futures_util::{FutureExt, poll};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
@@ -113,8 +115,13 @@ impl CopilotRuntime {
 
 async fn describe<'a>(name: &'a str, agent: &'a dyn Agent) -> AgentDescription<'a> {
     // One agent that fails, in whatever way, must not keep a client from the others.
-    let asked = AssertUnwindSafe(async { agent.capabilities().await }).catch_unwind();
-    let answer = match tokio::time::timeout(CAPABILITIES_WAIT, asked).await {
+    let mut asked = pin!(AssertUnwindSafe(async { agent.capabilities().await }).catch_unwind());
+    // Most know at once, and no clock need be set for them.
+    let answered = match poll!(asked.as_mut()) {
+        Poll::Ready(answer) => Ok(answer),
+        Poll::Pending => tokio::time::timeout(CAPABILITIES_WAIT, asked).await,
+    };
+    let answer = match answered {
         Ok(Ok(answer)) => answer.map_err(|failure| failure.to_string()),
         Ok(Err(_panic)) => Err("the agent panicked".to_owned()),
         Err(_) => Err(format!("no answer within {CAPABILITIES_WAIT:?}")),
