@@ -2,6 +2,8 @@
 
 mod head;
 mod kind;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::fmt;
