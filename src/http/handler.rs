@@ -228,15 +228,21 @@ impl Face {
 
     /// The way of a request, up to CORS. What hardly happens is boxed, so that every request need not carry its room.
     async fn answer(&self, request: Request, cx: &mut HookContext) -> Answer {
-        let request = match pass(self.hooks.on_request.as_ref(), cx, request).await {
-            Ok(request) => request,
-            Err(Interrupt::Response(response)) => return Box::pin(self.early(cx, *response)).await,
-            Err(Interrupt::Error(error)) => return Box::pin(self.failed(cx, error)).await,
+        let request = match pass(self.hooks.on_request.as_ref(), cx, request) {
+            Passed::By(request) => request,
+            Passed::To(hook) => match hook.await {
+                Ok(request) => request,
+                Err(interrupt) => return Box::pin(self.leave(cx, interrupt)).await,
+            },
         };
-        let request = match pass(self.hooks.before_request.as_ref(), cx, request).await {
-            Ok(request) => request,
-            Err(Interrupt::Response(response)) => return Answer { response: *response, handled: false },
-            Err(Interrupt::Error(error)) => return Box::pin(self.failed(cx, error)).await,
+        let request = match pass(self.hooks.before_request.as_ref(), cx, request) {
+            Passed::By(request) => request,
+            Passed::To(hook) => match hook.await {
+                Ok(request) => request,
+                // Upstream's `on_response` does not see this one.
+                Err(Interrupt::Response(response)) => return Answer { response: *response, handled: false },
+                Err(error) => return Box::pin(self.leave(cx, error)).await,
+            },
         };
         let routed = match self.mount {
             Mount::MultiRoute => routes::route(self, request).await,
@@ -255,10 +261,12 @@ impl Face {
         if target.is_resource() {
             cx.path = request.uri().path().into();
         }
-        let request = match pass(self.hooks.on_before_handler.as_ref(), cx, request).await {
-            Ok(request) => request,
-            Err(Interrupt::Response(response)) => return Box::pin(self.early(cx, *response)).await,
-            Err(Interrupt::Error(error)) => return Box::pin(self.failed(cx, error)).await,
+        let request = match pass(self.hooks.on_before_handler.as_ref(), cx, request) {
+            Passed::By(request) => request,
+            Passed::To(hook) => match hook.await {
+                Ok(request) => request,
+                Err(interrupt) => return Box::pin(self.leave(cx, interrupt)).await,
+            },
         };
         let handled = match target.into_call(request) {
             Ok((route, call)) => routes::handle(self, &route, call).await,
@@ -270,6 +278,14 @@ impl Face {
                 let response = handled.unwrap_or_else(ApiError::into_response);
                 self.respond(cx, response).await
             }
+        }
+    }
+
+    /// A hook's way out.
+    async fn leave(&self, cx: &mut HookContext, interrupt: Interrupt) -> Answer {
+        match interrupt {
+            Interrupt::Response(response) => self.early(cx, *response).await,
+            Interrupt::Error(error) => self.failed(cx, error).await,
         }
     }
 
@@ -313,9 +329,16 @@ impl Face {
 
 type Hook<T> = Arc<dyn Fn(HookContext, T) -> BoxFuture<'static, Result<T, Interrupt>> + Send + Sync>;
 
-async fn pass<T>(hook: Option<&Hook<T>>, cx: &HookContext, subject: T) -> Result<T, Interrupt> {
+/// A request at a hook: by, where there is none, or to it. Told apart before anything is awaited, so that a
+/// request without hooks need not carry the room of one that waits for them.
+enum Passed<T> {
+    By(T),
+    To(BoxFuture<'static, Result<T, Interrupt>>),
+}
+
+fn pass<T>(hook: Option<&Hook<T>>, cx: &HookContext, subject: T) -> Passed<T> {
     match hook {
-        Some(hook) => hook(cx.clone(), subject).await,
-        None => Ok(subject),
+        Some(hook) => Passed::To(hook(cx.clone(), subject)),
+        None => Passed::By(subject),
     }
 }
