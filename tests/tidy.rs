@@ -19,6 +19,10 @@ const HOMES: &[(&str, &[&str])] = &[
     ("reqwest::", &["agent/http", "transcription"]),
     ("env::var", &["server"]),
     ("clap::", &["server"]),
+    ("indicatif::", &["server"]),
+    ("rusqlite::", &["runner/sqlite"]),
+    ("rusqlite_migration::", &["runner/sqlite"]),
+    ("sha2::", &["runner/sqlite"]),
 ];
 
 /// Paths without clock, chance or async runtime.

@@ -69,6 +69,16 @@ impl Frames {
         })
     }
 
+    /// The events behind the first `skip`.
+    #[must_use]
+    pub(crate) fn behind(&self, skip: usize) -> Frames {
+        if skip == 0 {
+            return self.clone();
+        }
+        let skipped: usize = self.events().take(skip).map(|json| OPEN.len() + json.len() + CLOSE.len()).sum();
+        Frames { bytes: self.bytes.slice(skipped.min(self.bytes.len())..), count: self.count.saturating_sub(skip) }
+    }
+
     /// The events behind the first `skip`, each with an `id:` line: `name` and its place, counted from
     /// `first`.
     pub(crate) fn identified(&self, name: &str, first: u64, skip: usize) -> Frames {

@@ -4,12 +4,15 @@
 //! over any [`ThreadStore`]; [`MemoryRunner`] is that engine over the store in RAM.
 
 mod batch;
+mod listing;
 mod live;
 mod memory;
 mod pipeline;
 mod stateless;
 mod store;
 pub mod suite;
+mod thread;
+mod words;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,12 +24,15 @@ use http::HeaderMap;
 use crate::agent::Agent;
 use crate::agui::{Frames, RunAgentInput};
 
+pub use listing::{InvalidCursor, ThreadCursor, ThreadEntry, ThreadList, ThreadPatch, ThreadQuery};
 pub use live::{LiveRunner, RunOptions, WhenBusy};
 pub use memory::{MemoryLimits, MemoryRunner, MemoryStore};
 pub(crate) use stateless::run_stateless;
 pub use store::{
-    BeginError, Begun, History, NewRun, OpenRun, SealedRun, StoreError, StoredRun, ThreadEntry, ThreadStore,
+    ActiveRun, BeginError, Begun, History, NewRun, OpenRun, RunPhase, Said, SealedRun, StoreError, StoredRun,
+    ThreadStore,
 };
+pub use thread::{Owner, ThreadKey};
 
 /// The events of a thread or run as they become visible, several at a time. Dropping it only stops watching.
 pub type FrameStream = BoxStream<'static, Frames>;
@@ -62,17 +68,37 @@ pub struct RunRequest {
     pub agent_id: Arc<str>,
     /// The agent.
     pub agent: Arc<dyn Agent>,
-    /// What the client posted.
+    /// What the client posted; it names the thread and the run.
     pub input: RunAgentInput,
+    /// Whose thread it is.
+    pub owner: Owner,
+    /// The thread's name, if it has none yet.
+    pub name: Option<Arc<str>>,
+    /// What happens if the thread is busy; `None` is the runner's policy.
+    pub when_busy: Option<WhenBusy>,
     /// The inbound headers the agent may see.
     pub headers: HeaderMap,
 }
 
 impl RunRequest {
-    /// A request without headers.
+    /// A request without headers, where users are not told apart.
     #[must_use]
     pub fn new(agent_id: impl Into<Arc<str>>, agent: Arc<dyn Agent>, input: RunAgentInput) -> RunRequest {
-        RunRequest { agent_id: agent_id.into(), agent, input, headers: HeaderMap::new() }
+        RunRequest {
+            agent_id: agent_id.into(),
+            agent,
+            input,
+            owner: Owner::anonymous(),
+            name: None,
+            when_busy: None,
+            headers: HeaderMap::new(),
+        }
+    }
+
+    /// The thread the run is on.
+    #[must_use]
+    pub fn thread(&self) -> ThreadKey {
+        ThreadKey::new(self.owner.clone(), self.input.thread_id.as_str())
     }
 }
 
@@ -81,6 +107,7 @@ impl std::fmt::Debug for RunRequest {
         // Without the headers: they carry credentials.
         f.debug_struct("RunRequest")
             .field("agent_id", &self.agent_id)
+            .field("owner", &self.owner)
             .field("thread_id", &self.input.thread_id)
             .field("run_id", &self.input.run_id)
             .finish_non_exhaustive()
@@ -92,7 +119,7 @@ impl std::fmt::Debug for RunRequest {
 #[non_exhaustive]
 pub struct ConnectRequest {
     /// The thread.
-    pub thread_id: String,
+    pub thread: ThreadKey,
     /// The id of the last event the caller has, to go on behind it. With one, every event comes with an `id:`
     /// line; one that is not known, as an empty one, replays everything.
     pub last_seen: Option<String>,
@@ -101,8 +128,8 @@ pub struct ConnectRequest {
 impl ConnectRequest {
     /// The whole thread.
     #[must_use]
-    pub fn new(thread_id: impl Into<String>) -> ConnectRequest {
-        ConnectRequest { thread_id: thread_id.into(), last_seen: None }
+    pub fn new(thread: impl Into<ThreadKey>) -> ConnectRequest {
+        ConnectRequest { thread: thread.into(), last_seen: None }
     }
 
     /// What follows an event.
@@ -117,7 +144,7 @@ impl ConnectRequest {
 #[derive(Clone, Debug)]
 pub struct StopRequest {
     /// The thread.
-    pub thread_id: String,
+    pub thread: ThreadKey,
     /// Only this run; `None` stops whatever runs on the thread.
     pub run_id: Option<String>,
 }

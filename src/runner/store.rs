@@ -3,9 +3,14 @@
 
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
+use bytes::Bytes;
+use futures_util::future::{BoxFuture, ready};
+use futures_util::stream::{self, BoxStream};
+use futures_util::{FutureExt, StreamExt};
 use serde_json::Value;
 
+use super::listing::{ThreadEntry, ThreadList, ThreadPatch, ThreadQuery};
+use super::thread::{Owner, ThreadKey};
 use crate::agui::{Frames, Message, RunAgentInput};
 
 /// Keeps threads and the runs on them.
@@ -13,11 +18,14 @@ use crate::agui::{Frames, Message, RunAgentInput};
 /// A thread has at most one *open* run. A run is begun, appended to in order, and then either sealed or
 /// discarded. When a method's future resolves with `Ok`, its effect is kept as durably as the store
 /// promises, and every later read sees it.
+///
+/// Several processes may share what a store keeps. Then a run is open for all of them, and the process that began
+/// it holds it by a lease; a run whose process is gone is closed by whoever finds it.
 pub trait ThreadStore: Send + Sync + 'static {
     /// Opens a run, creating the thread if it is new.
     fn begin(&self, run: NewRun) -> BoxFuture<'_, Result<Begun, BeginError>>;
 
-    /// Keeps more events of an open run.
+    /// Keeps more events of an open run. For a run whose thread was deleted this does nothing, and is no failure.
     fn append(&self, run: &OpenRun, frames: Frames) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// Ends a run and replaces what was appended by its shortened form, in one step.
@@ -26,28 +34,65 @@ pub trait ThreadStore: Send + Sync + 'static {
     /// Ends a run as if it had never begun: it leaves no history.
     fn discard(&self, run: &OpenRun) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// The sealed runs of a thread, oldest first, up to but not including the run numbered `before`.
-    /// An unknown thread has an empty history.
-    fn history(&self, thread_id: &str, before: Option<u64>) -> BoxFuture<'_, Result<History, StoreError>>;
+    /// What an open run has said behind its first `after` events, as much of it as fits a page.
+    fn said(&self, run: &OpenRun, after: u64) -> BoxFuture<'_, Result<Said, StoreError>>;
 
-    /// Threads with at least one sealed run, newest first; `agent_id` keeps those whose last run was that agent's.
-    fn list(&self, agent_id: Option<&str>) -> BoxFuture<'_, Result<Vec<ThreadEntry>, StoreError>>;
+    /// The open run of a thread, whichever process it belongs to.
+    fn active(&self, thread: &ThreadKey) -> BoxFuture<'_, Result<Option<ActiveRun>, StoreError>>;
 
-    /// Forgets every thread. Open runs go on but are not kept.
-    fn clear(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+    /// Asks the process that holds an open run to stop it. False if the run is not open, or was asked already.
+    fn ask_to_stop(&self, run: &OpenRun) -> BoxFuture<'_, Result<bool, StoreError>> {
+        let _ = run;
+        ready(Ok(false)).boxed()
+    }
+
+    /// Runs of this process that others have asked to stop, as they ask.
+    fn stop_requests(&self) -> BoxStream<'static, OpenRun> {
+        stream::pending().boxed()
+    }
+
+    /// Some sealed runs of a thread, oldest first: those numbered from `from` up to but not including `before`, as
+    /// many as fit a page. An unknown thread has an empty history.
+    fn history(&self, thread: &ThreadKey, from: u64, before: Option<u64>)
+    -> BoxFuture<'_, Result<History, StoreError>>;
+
+    /// The thread's shared state after its last sealed run; `None` when it has none.
+    fn state(&self, thread: &ThreadKey) -> BoxFuture<'_, Result<Option<Arc<Value>>, StoreError>>;
+
+    /// A thread as lists show it.
+    fn thread(&self, thread: &ThreadKey) -> BoxFuture<'_, Result<Option<ThreadEntry>, StoreError>>;
+
+    /// A page of threads, newest activity first. A thread is listed from the beginning of its first run.
+    fn list(&self, query: ThreadQuery) -> BoxFuture<'_, Result<ThreadList, StoreError>>;
+
+    /// Changes what lists show of a thread; `None` if there is no such thread.
+    fn update(&self, thread: &ThreadKey, patch: ThreadPatch) -> BoxFuture<'_, Result<Option<ThreadEntry>, StoreError>>;
+
+    /// Forgets a thread and everything said on it. False if there is none. An open run goes on but is not kept.
+    fn delete(&self, thread: &ThreadKey) -> BoxFuture<'_, Result<bool, StoreError>>;
+
+    /// Forgets every thread of an owner. Open runs go on but are not kept.
+    fn clear(&self, owner: &Owner) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Lets go of what the store holds outside this process, as leases and files. Nothing is called afterwards.
+    fn close(&self) -> BoxFuture<'_, ()> {
+        ready(()).boxed()
+    }
 }
 
 /// A run about to begin.
 #[derive(Clone, Debug)]
 pub struct NewRun {
     /// The thread.
-    pub thread_id: Arc<str>,
+    pub thread: ThreadKey,
     /// The run's id, as the client named it.
     pub run_id: Arc<str>,
     /// The agent that runs.
     pub agent_id: Arc<str>,
     /// What the client posted.
     pub input: Arc<RunAgentInput>,
+    /// The thread's name, if it has none yet.
+    pub name: Option<Arc<str>>,
 }
 
 /// A run that has begun.
@@ -57,17 +102,52 @@ pub struct Begun {
     pub run: OpenRun,
     /// For each message of the input, whether the thread's history holds its id already.
     pub known: Vec<bool>,
+    /// The input as JSON, with the messages that are new to the thread. Kept before this is answered.
+    pub input: String,
     /// The thread's shared state so far.
     pub state: Option<Arc<Value>>,
 }
 
-/// Names an open run: the thread, and the run's number in the store. Numbers grow and are never used twice.
+/// Names an open run: the thread, and the run's number in the store. The numbers of a thread's runs grow and are
+/// never used twice.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct OpenRun {
     /// The thread.
-    pub thread_id: Arc<str>,
+    pub thread: ThreadKey,
     /// The run's number.
     pub number: u64,
+}
+
+/// The open run of a thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActiveRun {
+    /// Names it.
+    pub run: OpenRun,
+    /// The run's id, as the client named it.
+    pub run_id: Arc<str>,
+    /// The agent that runs.
+    pub agent_id: Arc<str>,
+}
+
+/// A page of what an open run has said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// Its events, in order. Empty when there is nothing new.
+    pub frames: Frames,
+    /// What has become of the run. Unless it is open, there are no frames: history tells the rest.
+    pub phase: RunPhase,
+}
+
+/// What has become of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RunPhase {
+    /// It goes on.
+    #[default]
+    Open,
+    /// It is over, and in the history.
+    Sealed,
+    /// It was discarded, or its thread deleted.
+    Gone,
 }
 
 /// What stays of a run when it is over.
@@ -77,6 +157,8 @@ pub struct SealedRun {
     pub frames: Frames,
     /// How many events the run said.
     pub said: u64,
+    /// Which of the said events each of the shortened ones is made of, encoded.
+    pub cuts: Bytes,
     /// Every message id the run's events mention.
     pub message_ids: Vec<Box<str>>,
     /// Messages of the input that are new to the thread and stand in no event of the run.
@@ -94,32 +176,21 @@ pub struct StoredRun {
     pub frames: Frames,
     /// As [`SealedRun::said`].
     pub said: u64,
+    /// As [`SealedRun::cuts`].
+    pub cuts: Bytes,
     /// As [`SealedRun::unsaid`].
     pub unsaid: Arc<[Message]>,
 }
 
-/// The sealed runs of a thread.
+/// Some sealed runs of a thread.
 #[derive(Clone, Debug, Default)]
 pub struct History {
     /// The thread's messages at the point where the oldest kept run begins, if older runs were dropped.
     pub earlier: Option<Arc<crate::agui::MessageList>>,
-    /// The kept runs, oldest first.
+    /// The runs, oldest first.
     pub runs: Vec<StoredRun>,
-    /// The thread's shared state after its last sealed run; `None` when it has none.
-    pub state: Option<Arc<Value>>,
-}
-
-/// A thread in a list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ThreadEntry {
-    /// The thread's id.
-    pub id: Arc<str>,
-    /// The agent of its last run.
-    pub agent_id: Arc<str>,
-    /// End of its first run, in milliseconds since 1970.
-    pub created_at: i64,
-    /// End of its last run, in milliseconds since 1970.
-    pub updated_at: i64,
+    /// Where the next page begins, if the runs asked for did not fit this one.
+    pub next: Option<u64>,
 }
 
 /// Why a run could not begin.
@@ -134,7 +205,14 @@ pub enum BeginError {
     Store(#[from] StoreError),
 }
 
-/// The store failed. The text says what, and what an operator can do.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct StoreError(pub String);
+/// The store failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Somebody took this process for dead and closed its run.
+    #[error("the run was closed by another process, which found its lease expired")]
+    LeaseLost,
+    /// The text says what happened, and what an operator can do.
+    #[error("{0}")]
+    Failed(String),
+}

@@ -100,7 +100,7 @@ impl CopilotRuntime {
     /// 200 either way (upstream's is an empty stream, which clients take for success: chapter 14, row 8).
     pub(crate) async fn run(&self, found: FoundAgent, input: RunAgentInput, headers: HeaderMap) -> FrameStream {
         let agent_id = found.id.clone();
-        let request = RunRequest { agent_id: found.id, agent: found.agent, input, headers };
+        let request = RunRequest { headers, ..RunRequest::new(found.id, found.agent, input) };
         let (thread_id, run_id) = (request.input.thread_id.clone(), request.input.run_id.clone());
         let stream = self.shared.runner.run(request).await.unwrap_or_else(|refused| {
             tracing::warn!(
@@ -116,9 +116,9 @@ impl CopilotRuntime {
 
     /// Replays a thread and follows its active run. A failing runner is a stream with one `RUN_ERROR`.
     pub(crate) async fn connect(&self, found: &FoundAgent, request: ConnectRequest) -> FrameStream {
-        let thread_id = request.thread_id.clone();
+        let thread_id = request.thread.id.clone();
         let stream = self.shared.runner.connect(request).await.unwrap_or_else(|failure| {
-            tracing::error!(thread.id = thread_id, error = %failure, "the runner could not replay the thread");
+            tracing::error!(thread.id = %thread_id, error = %failure, "the runner could not replay the thread");
             one_error(&failure.to_string(), codes::RUNNER_FAILED)
         });
         self.shown(&found.id, stream)
@@ -134,7 +134,7 @@ impl CopilotRuntime {
 
     /// Runs an agent for this answer alone.
     pub(crate) fn suggest(&self, found: FoundAgent, input: RunAgentInput, headers: HeaderMap) -> FrameStream {
-        run_stateless(RunRequest { agent_id: found.id, agent: found.agent, input, headers })
+        run_stateless(RunRequest { headers, ..RunRequest::new(found.id, found.agent, input) })
     }
 
     /// Asks a run to end.

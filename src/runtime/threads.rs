@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::CopilotRuntime;
 use crate::agui::{Event, Frames, MessageList};
-use crate::runner::{History, RunnerError, ThreadEntry, ThreadStore};
+use crate::runner::{History, Owner, RunnerError, ThreadEntry, ThreadKey, ThreadQuery, ThreadStore};
 
 /// The runner keeps no threads; the routes answer 422.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -48,20 +48,30 @@ impl CopilotRuntime {
         self.shared.runner.threads().ok_or(ThreadsUnsupported)
     }
 
-    async fn history(&self, thread_id: &str) -> Result<History, ThreadsError> {
-        Ok(self.store()?.history(thread_id, None).await.map_err(RunnerError::from)?)
+    async fn history(&self, thread: &ThreadKey) -> Result<History, ThreadsError> {
+        let store = self.store()?;
+        let mut whole = History::default();
+        let mut from = Some(0);
+        while let Some(start) = from {
+            let page = store.history(thread, start, None).await.map_err(RunnerError::from)?;
+            whole.earlier = page.earlier;
+            whole.runs.extend(page.runs);
+            from = page.next;
+        }
+        Ok(whole)
     }
 
     /// The threads whose last run was this agent's, or all.
     pub(crate) async fn list_threads(&self, agent_id: Option<&str>) -> Result<ThreadPage, ThreadsError> {
-        let threads = self.store()?.list(agent_id).await.map_err(RunnerError::from)?;
-        Ok(ThreadPage { threads: threads.into_iter().map(ThreadRecord::from).collect(), next_cursor: None })
+        let query = ThreadQuery { agent_id: agent_id.map(Into::into), ..ThreadQuery::of(Owner::anonymous()) };
+        let list = self.store()?.list(query).await.map_err(RunnerError::from)?;
+        Ok(ThreadPage { threads: list.threads.into_iter().map(ThreadRecord::from).collect(), next_cursor: None })
     }
 
     /// The thread's messages, merged over all its runs (upstream shows the last run's list alone:
     /// chapter 14, row 19).
     pub(crate) async fn thread_messages(&self, thread_id: &str) -> Result<String, ThreadsError> {
-        let history = self.history(thread_id).await?;
+        let history = self.history(&thread_id.into()).await?;
         let mut messages = history.earlier.as_deref().cloned().unwrap_or_default();
         for run in &history.runs {
             messages.add_input(run.unsaid.iter());
@@ -72,7 +82,7 @@ impl CopilotRuntime {
 
     /// The thread's events, shortened, as one JSON array.
     pub(crate) async fn thread_events(&self, thread_id: &str) -> Result<String, ThreadsError> {
-        let history = self.history(thread_id).await?;
+        let history = self.history(&thread_id.into()).await?;
         let mut body = String::from("{\"events\":[");
         for json in history.runs.iter().flat_map(|run| run.frames.events()) {
             if !body.ends_with('[') {
@@ -86,14 +96,14 @@ impl CopilotRuntime {
 
     /// The thread's shared state, folded over all its runs; `null` unless it is an object.
     pub(crate) async fn thread_state(&self, thread_id: &str) -> Result<Value, ThreadsError> {
-        let state = self.history(thread_id).await?.state;
+        let state = self.store()?.state(&thread_id.into()).await.map_err(RunnerError::from)?;
         Ok(serde_json::json!({ "state": state.as_deref().filter(|state| state.is_object()) }))
     }
 
     /// Forgets every thread, where there is something to forget.
     pub(crate) async fn clear_threads(&self) -> Result<(), RunnerError> {
         match self.store() {
-            Ok(store) => Ok(store.clear().await?),
+            Ok(store) => Ok(store.clear(&Owner::anonymous()).await?),
             Err(ThreadsUnsupported) => Ok(()),
         }
     }
@@ -106,12 +116,12 @@ fn apply(messages: &mut MessageList, frames: &Frames) {
 impl From<ThreadEntry> for ThreadRecord {
     fn from(entry: ThreadEntry) -> ThreadRecord {
         ThreadRecord {
-            id: entry.id.to_string(),
-            name: None,
+            id: entry.key.id.to_string(),
+            name: entry.name.map(|name| name.to_string()),
             agent_id: entry.agent_id.to_string(),
             organization_id: String::new(),
-            created_by_id: String::new(),
-            archived: false,
+            created_by_id: entry.key.owner.as_str().to_owned(),
+            archived: entry.archived,
             created_at: iso(entry.created_at),
             updated_at: iso(entry.updated_at),
         }

@@ -7,13 +7,15 @@ use std::time::Duration;
 use copilotkit_runtime::agent::{Agent, AgentCall, AgentError, EventStream, FunctionAgent};
 use copilotkit_runtime::agui::{Event, EventKind, Frames, Message, RunAgentInput};
 use copilotkit_runtime::runner::{
-    AgentRunner, BeginError, Begun, ConnectRequest, FrameStream, History, LiveRunner, MemoryLimits, MemoryRunner,
-    MemoryStore, NewRun, OpenRun, RunOptions, RunRefused, RunRequest, SealedRun, StopRequest, Stopped, StoreError,
-    ThreadEntry, ThreadStore, WhenBusy,
+    ActiveRun, AgentRunner, BeginError, Begun, ConnectRequest, FrameStream, History, LiveRunner, MemoryLimits,
+    MemoryRunner, MemoryStore, NewRun, OpenRun, Owner, RunOptions, RunRefused, RunRequest, Said, SealedRun,
+    StopRequest, Stopped, StoreError, ThreadEntry, ThreadKey, ThreadList, ThreadPatch, ThreadQuery, ThreadStore,
+    WhenBusy,
 };
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, stream};
 use parking_lot::Mutex;
+use serde_json::Value;
 use tokio::sync::mpsc;
 
 type Item = Result<Event, AgentError>;
@@ -200,7 +202,7 @@ async fn stop_means_stop() {
     let stopping = runner.run(request(agent, "t", "r")).await.unwrap();
     let _going_on = runner.run(request(other, "other", "r")).await.unwrap();
     let stop = |thread: &str, run: Option<&str>| {
-        runner.stop(StopRequest { thread_id: thread.into(), run_id: run.map(str::to_owned) })
+        runner.stop(StopRequest { thread: thread.into(), run_id: run.map(str::to_owned) })
     };
     assert_eq!(stop("t", Some("another")).await, Ok(Stopped::OtherRun));
     assert_eq!(stop("never", None).await, Ok(Stopped::NoActiveRun));
@@ -226,7 +228,7 @@ async fn a_stopped_run_keeps_its_thread_busy_until_it_has_ended() {
     let (agent, strings) = puppet_with_grace(Duration::from_secs(10));
     strings.say(Event::run_started("t", "r"));
     let stopping = runner.run(request(agent, "t", "r")).await.unwrap();
-    let stop = || runner.stop(StopRequest { thread_id: "t".into(), run_id: None });
+    let stop = || runner.stop(StopRequest { thread: "t".into(), run_id: None });
     assert_eq!(stop().await, Ok(Stopped::Stopping));
     assert_eq!(stop().await, Ok(Stopped::NoActiveRun));
     let refused = runner.run(request(saying(vec![]), "t", "r2")).await;
@@ -375,7 +377,7 @@ impl ThreadStore for Watched {
     }
     fn append(&self, run: &OpenRun, frames: Frames) -> BoxFuture<'_, Result<(), StoreError>> {
         if self.kept.load(Ordering::SeqCst) + frames.count() > self.fail_after {
-            return std::future::ready(Err(StoreError("the disk is full".into()))).boxed();
+            return std::future::ready(Err(StoreError::Failed("the disk is full".into()))).boxed();
         }
         let run = run.clone();
         async move {
@@ -392,7 +394,7 @@ impl ThreadStore for Watched {
             let run = run.clone();
             return async move {
                 self.inner.discard(&run).await?;
-                Err(StoreError("the disk is full".into()))
+                Err(StoreError::Failed("the disk is full".into()))
             }
             .boxed();
         }
@@ -401,14 +403,37 @@ impl ThreadStore for Watched {
     fn discard(&self, run: &OpenRun) -> BoxFuture<'_, Result<(), StoreError>> {
         self.inner.discard(run)
     }
-    fn history(&self, thread_id: &str, before: Option<u64>) -> BoxFuture<'_, Result<History, StoreError>> {
-        self.inner.history(thread_id, before)
+    fn said(&self, run: &OpenRun, after: u64) -> BoxFuture<'_, Result<Said, StoreError>> {
+        self.inner.said(run, after)
     }
-    fn list(&self, agent_id: Option<&str>) -> BoxFuture<'_, Result<Vec<ThreadEntry>, StoreError>> {
-        self.inner.list(agent_id)
+    fn active(&self, thread: &ThreadKey) -> BoxFuture<'_, Result<Option<ActiveRun>, StoreError>> {
+        self.inner.active(thread)
     }
-    fn clear(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.inner.clear()
+    fn history(
+        &self,
+        thread: &ThreadKey,
+        from: u64,
+        before: Option<u64>,
+    ) -> BoxFuture<'_, Result<History, StoreError>> {
+        self.inner.history(thread, from, before)
+    }
+    fn state(&self, thread: &ThreadKey) -> BoxFuture<'_, Result<Option<Arc<Value>>, StoreError>> {
+        self.inner.state(thread)
+    }
+    fn thread(&self, thread: &ThreadKey) -> BoxFuture<'_, Result<Option<ThreadEntry>, StoreError>> {
+        self.inner.thread(thread)
+    }
+    fn list(&self, query: ThreadQuery) -> BoxFuture<'_, Result<ThreadList, StoreError>> {
+        self.inner.list(query)
+    }
+    fn update(&self, thread: &ThreadKey, patch: ThreadPatch) -> BoxFuture<'_, Result<Option<ThreadEntry>, StoreError>> {
+        self.inner.update(thread, patch)
+    }
+    fn delete(&self, thread: &ThreadKey) -> BoxFuture<'_, Result<bool, StoreError>> {
+        self.inner.delete(thread)
+    }
+    fn clear(&self, owner: &Owner) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.inner.clear(owner)
     }
 }
 

@@ -66,6 +66,15 @@ impl MessageList {
         array(self.listed().map(Entry::to_rest))
     }
 
+    /// What users and assistants said: the text of each of their messages, in order.
+    #[must_use]
+    pub fn texts(&self) -> Vec<String> {
+        self.listed()
+            .filter(|entry| matches!(entry.role.as_str(), "user" | "assistant"))
+            .filter_map(|entry| Message::parse(entry.to_message()?.get()).ok()?.text())
+            .collect()
+    }
+
     /// Takes in an event.
     pub fn apply(&mut self, event: &Event) {
         match event.kind() {

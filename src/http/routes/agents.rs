@@ -28,7 +28,7 @@ pub(super) async fn run(face: &Face, agent_id: &str, call: Call) -> Result<Respo
 pub(super) async fn connect(face: &Face, agent_id: &str, call: Call) -> Result<Response, ApiError> {
     let agent = find(face, &call.head, agent_id, Some(RUN_FAILED)).await?;
     let body = read(face, call.body).await?;
-    let mut request = ConnectRequest::new(RunAgentInput::parse(&body)?.thread_id);
+    let mut request = ConnectRequest::new(&*RunAgentInput::parse(&body)?.thread_id);
     request.last_seen = last_seen(&call.head, &body);
     let events = face.runtime.connect(&agent, request).await;
     Ok(sse_response(events, face.runtime.keep_alive()))
@@ -45,7 +45,7 @@ pub(super) async fn stop(face: &Face, agent_id: &str, thread_id: &str, call: Cal
     // Before the agent, unlike run: rest-sse.md chapter 9.
     let run_id = stop_target(&read(face, call.body).await?)?;
     find(face, &call.head, agent_id, Some(STOP_FAILED)).await?;
-    let request = StopRequest { thread_id: thread_id.to_owned(), run_id: run_id.clone() };
+    let request = StopRequest { thread: thread_id.into(), run_id: run_id.clone() };
     let stopped =
         face.runtime.stop(request).await.map_err(|failure| ApiError::Handler(STOP_FAILED, failure.to_string()))?;
     let not_stopped = |message: String| json!({"stopped": false, "message": message});

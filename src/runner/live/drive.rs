@@ -22,11 +22,11 @@ const HOLD_TERMINAL: Duration = Duration::from_millis(100);
 
 /// Runs the agent to its end. Whatever happens, the log ends and the thread is free afterwards.
 pub(super) async fn drive(shared: Arc<Shared>, run: Arc<LiveRun>, request: RunRequest) {
-    let span = info_span!("run", thread.id = %run.thread_id, run.id = %run.run_id, agent.id = %run.agent_id);
+    let span = info_span!("run", thread.id = %run.thread.id, user.id = %run.thread.owner, run.id = %run.run_id, agent.id = %run.agent_id);
     let leave = Leave { shared: shared.clone(), run: run.clone() };
     let work = AssertUnwindSafe(execute(&shared, &run, request)).catch_unwind();
     if work.instrument(span).await.is_err() {
-        error!(thread.id = %run.thread_id, run.id = %run.run_id, "the engine panicked; the run was abandoned");
+        error!(thread.id = %run.thread.id, user.id = %run.thread.owner, run.id = %run.run_id, "the engine panicked; the run was abandoned");
         run.publish_error("internal error", codes::RUNNER_FAILED);
     }
     drop(leave);
@@ -42,8 +42,8 @@ impl Leave {
     /// The thread is free from here on; idempotent.
     fn unregister(shared: &Shared, run: &Arc<LiveRun>) {
         let mut live = shared.live.lock();
-        if live.get(&run.thread_id).is_some_and(|active| Arc::ptr_eq(active, run)) {
-            live.remove(&run.thread_id);
+        if live.get(&run.thread).is_some_and(|active| Arc::ptr_eq(active, run)) {
+            live.remove(&run.thread);
         }
     }
 }
@@ -57,15 +57,16 @@ impl Drop for Leave {
 }
 
 async fn execute(shared: &Arc<Shared>, run: &Arc<LiveRun>, request: RunRequest) {
-    let RunRequest { agent, input, headers, .. } = request;
+    let RunRequest { agent, input, headers, name, .. } = request;
     let input = Arc::new(input);
     let begun = match shared
         .store
         .begin(NewRun {
-            thread_id: run.thread_id.clone(),
+            thread: run.thread.clone(),
             run_id: run.run_id.clone(),
             agent_id: run.agent_id.clone(),
             input: input.clone(),
+            name,
         })
         .await
     {
@@ -85,13 +86,12 @@ async fn execute(shared: &Arc<Shared>, run: &Arc<LiveRun>, request: RunRequest) 
     };
     let grace = contained(|| agent.stop_grace()).unwrap_or_default();
     let is_new = |index: usize| !begun.known.get(index).copied().unwrap_or(false);
-    let started_input = input.to_json_with_messages(|index, _| is_new(index));
     // Boxed, as it lives as long as the run and would be in the task twice.
     let mut progress = Box::new(Progress {
         shared,
         run,
         open: begun.run.clone(),
-        pipeline: Pipeline::new(&run.thread_id, &run.run_id, Some(started_input)),
+        pipeline: Pipeline::new(&run.thread.id, &run.run_id, Some(begun.input)),
         said: Said {
             compactor: Compactor::new(begun.state.as_deref().cloned()),
             ready: FramesBuilder::default(),
@@ -333,6 +333,7 @@ impl Said {
         SealedRun {
             frames: Frames::of(&compacted.events),
             said: self.events as u64,
+            cuts: bytes::Bytes::new(),
             message_ids,
             unsaid,
             state: compacted.state,

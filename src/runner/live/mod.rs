@@ -18,7 +18,8 @@ use tokio_util::task::TaskTracker;
 use self::log::{Log, Watch};
 use self::resume::Start;
 use super::{
-    AgentRunner, ConnectRequest, FrameStream, RunRefused, RunRequest, RunnerError, StopRequest, Stopped, ThreadStore,
+    AgentRunner, ConnectRequest, FrameStream, RunRefused, RunRequest, RunnerError, StopRequest, Stopped, StoredRun,
+    ThreadKey, ThreadStore,
 };
 
 /// Runs agents over a [`ThreadStore`].
@@ -68,14 +69,14 @@ struct Shared {
     store: Arc<dyn ThreadStore>,
     options: RunOptions,
     /// The active run of each thread, from admission until it is sealed.
-    live: Mutex<HashMap<Arc<str>, Arc<LiveRun>>>,
+    live: Mutex<HashMap<ThreadKey, Arc<LiveRun>>>,
     tasks: TaskTracker,
     closing: CancellationToken,
 }
 
 /// A run that holds its thread.
 struct LiveRun {
-    thread_id: Arc<str>,
+    thread: ThreadKey,
     run_id: Arc<str>,
     agent_id: Arc<str>,
     log: Arc<Log>,
@@ -118,13 +119,13 @@ impl LiveRunner {
 
     /// One atomic decision per thread: the run holds the thread, or the one that does.
     fn admit(&self, request: &RunRequest) -> Result<Arc<LiveRun>, Arc<LiveRun>> {
-        let thread_id: Arc<str> = request.input.thread_id.as_str().into();
+        let thread = request.thread();
         let mut live = self.shared.live.lock();
-        if let Some(active) = live.get(&thread_id) {
+        if let Some(active) = live.get(&thread) {
             return Err(active.clone());
         }
         let run = Arc::new(LiveRun {
-            thread_id: thread_id.clone(),
+            thread: thread.clone(),
             run_id: request.input.run_id.as_str().into(),
             agent_id: request.agent_id.clone(),
             log: Arc::new(Log::default()),
@@ -134,7 +135,7 @@ impl LiveRunner {
             stopped: CancellationToken::new(),
             ended: CancellationToken::new(),
         });
-        live.insert(thread_id, run.clone());
+        live.insert(thread, run.clone());
         Ok(run)
     }
 
@@ -165,8 +166,8 @@ impl LiveRunner {
     }
 
     async fn replay(&self, request: ConnectRequest) -> Result<FrameStream, RunnerError> {
-        let active = self.shared.live.lock().get(request.thread_id.as_str()).cloned();
-        let mut history = self.shared.store.history(&request.thread_id, None).await?.runs;
+        let active = self.shared.live.lock().get(&request.thread).cloned();
+        let mut history = self.history(&request.thread).await?;
         // Joined by position: what the active run says comes from its log alone, also if it was sealed
         // while the history was read.
         let number = active.as_ref().and_then(|run| *run.number.lock());
@@ -185,6 +186,17 @@ impl LiveRunner {
             Some((run, number)) => replay.chain(start.live(number, run.log.clone())).boxed(),
             None => replay.boxed(),
         })
+    }
+
+    async fn history(&self, thread: &ThreadKey) -> Result<Vec<StoredRun>, RunnerError> {
+        let mut runs = Vec::new();
+        let mut from = Some(0);
+        while let Some(start) = from {
+            let page = self.shared.store.history(thread, start, None).await?;
+            runs.extend(page.runs);
+            from = page.next;
+        }
+        Ok(runs)
     }
 
     async fn close(&self, deadline: Duration) {
@@ -225,7 +237,7 @@ impl AgentRunner for LiveRunner {
     }
 
     fn stop(&self, request: StopRequest) -> BoxFuture<'_, Result<Stopped, RunnerError>> {
-        let active = self.shared.live.lock().get(request.thread_id.as_str()).cloned();
+        let active = self.shared.live.lock().get(&request.thread).cloned();
         let answer = match active {
             None => Stopped::NoActiveRun,
             Some(run) if request.run_id.as_deref().is_some_and(|id| id != &*run.run_id) => Stopped::OtherRun,

@@ -106,6 +106,9 @@ const INTENDED: &[Intended] = &[
         case.edit_events("connect", |events| events[7]["snapshot"] = state());
         case.set_json("state", 200, json!({"state": state()}));
     }),
+    differs("threads/events-during-run", "a thread is listed from the beginning of its first run", |case| {
+        case.set_json("list", 200, json!({"threads": [thread("t-e2", "slow")], "nextCursor": null}));
+    }),
     differs("threads/messages-second-run-keeps-latest", MERGED, |case| {
         case.edit_messages("messages", &[("u1", "user", "a"), ("r1-m1", "assistant", "Hello, world!")]);
     }),
@@ -190,11 +193,7 @@ const INTENDED: &[Intended] = &[
         case.edit_events("run", |events| events[4]["message"] = json!("agent exploded"));
     }),
     differs("sqlite/no-thread-endpoints", "a durable store lets threads be read, as one in memory does", |case| {
-        let thread = json!({
-            "id": "q8", "name": null, "agentId": "text", "organizationId": "", "createdById": "", "archived": false,
-            "createdAt": "<ISO8601>", "updatedAt": "<ISO8601>",
-        });
-        case.set_json("list", 200, json!({"threads": [thread], "nextCursor": null}));
+        case.set_json("list", 200, json!({"threads": [thread("q8", "text")], "nextCursor": null}));
         let endpoints = json!({"list": true, "inspect": true, "mutations": false, "realtimeMetadata": false});
         if let Some(info) = &mut case.answer("info").body {
             info["threadEndpoints"] = endpoints;
@@ -210,6 +209,14 @@ const MERGED: &str = "row 19: the messages of a thread are those of all its runs
 
 fn busy() -> Value {
     json!([{"type": "RUN_ERROR", "message": "Thread already running", "code": "THREAD_BUSY"}])
+}
+
+/// A thread without a name, as lists show it.
+fn thread(id: &str, agent_id: &str) -> Value {
+    json!({
+        "id": id, "name": null, "agentId": agent_id, "organizationId": "", "createdById": "", "archived": false,
+        "createdAt": "<ISO8601>", "updatedAt": "<ISO8601>",
+    })
 }
 
 fn incomplete(message: &str) -> Value {

@@ -1,0 +1,110 @@
+//! What is kept of one thread.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::ids::Ids;
+use crate::agui::{Event, Frames, MessageList};
+use crate::runner::{ActiveRun, NewRun, OpenRun, Said, StoredRun, ThreadEntry, ThreadKey};
+
+#[derive(Debug)]
+pub(super) struct Thread {
+    pub(super) runs: VecDeque<Run>,
+    pub(super) open: Option<Open>,
+    /// Ids of every message the thread has heard of.
+    pub(super) message_ids: Ids,
+    pub(super) state: Option<Arc<Value>>,
+    pub(super) earlier: Option<Arc<MessageList>>,
+    /// Of the runs, of the open run, of the ids, and of `earlier`, the last as a bound from above.
+    pub(super) bytes: usize,
+    pub(super) entry: ThreadEntry,
+    /// Orders activities within one millisecond.
+    pub(super) active: u64,
+    /// The tick of the last use, reading included.
+    pub(super) touched: u64,
+    /// Whether a run was sealed on it, trimmed ones included.
+    pub(super) has_history: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) stored: StoredRun,
+    pub(super) bytes: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) number: u64,
+    pub(super) new: NewRun,
+    /// What it has said; the bytes are shared with the engine's log.
+    pub(super) said: Vec<Frames>,
+    pub(super) bytes: usize,
+}
+
+impl Thread {
+    pub(super) fn new(key: ThreadKey, agent_id: Arc<str>, at: i64) -> Thread {
+        Thread {
+            runs: VecDeque::new(),
+            open: None,
+            message_ids: Ids::default(),
+            state: None,
+            earlier: None,
+            bytes: 0,
+            entry: ThreadEntry { key, agent_id, name: None, archived: false, created_at: at, updated_at: at },
+            active: 0,
+            touched: 0,
+            has_history: false,
+        }
+    }
+
+    /// A run began or ended on it.
+    pub(super) fn is_active(&mut self, agent_id: &Arc<str>, at: i64, tick: u64) {
+        self.entry.agent_id = agent_id.clone();
+        self.entry.updated_at = at;
+        self.active = tick;
+    }
+
+    /// Forgets the ids of its messages: what clients still send is said again, and they know it by its id.
+    pub(super) fn forget_ids(&mut self) -> usize {
+        std::mem::take(&mut self.message_ids).bytes()
+    }
+
+    /// Drops the oldest run; what it said stays readable as messages.
+    pub(super) fn trim_oldest(&mut self) {
+        let Some(run) = self.runs.pop_front() else { return };
+        let earlier = Arc::make_mut(self.earlier.get_or_insert_default());
+        earlier.add_input(run.stored.unsaid.iter());
+        for json in run.stored.frames.events() {
+            if let Ok(event) = Event::parse(json) {
+                earlier.apply(&event);
+            }
+        }
+        // Its bytes stay counted: the messages are at most as long as the events were.
+    }
+}
+
+impl Open {
+    pub(super) fn as_active(&self) -> ActiveRun {
+        ActiveRun {
+            run: OpenRun { thread: self.new.thread.clone(), number: self.number },
+            run_id: self.new.run_id.clone(),
+            agent_id: self.new.agent_id.clone(),
+        }
+    }
+
+    /// What it has said behind its first `after` events, up to the end of one batch.
+    pub(super) fn said_after(&self, after: u64) -> Said {
+        let mut before = 0;
+        for frames in &self.said {
+            let end = before + frames.count() as u64;
+            if end > after {
+                let skip = usize::try_from(after - before).unwrap_or(usize::MAX);
+                return Said { frames: frames.behind(skip), ..Said::default() };
+            }
+            before = end;
+        }
+        Said::default()
+    }
+}
