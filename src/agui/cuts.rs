@@ -137,11 +137,11 @@ impl CutsWriter {
 
     /// The cuts of a run that said so many events.
     pub(super) fn finish(self, said: u64) -> Cuts {
-        let mut bytes = Vec::with_capacity(self.bytes.len() + 11);
-        write(&mut bytes, FORMAT);
-        write(&mut bytes, said);
-        bytes.extend_from_slice(&self.bytes);
-        Cuts(bytes.into())
+        let mut head = Vec::new();
+        write(&mut head, FORMAT);
+        write(&mut head, said);
+        // With room for nothing more: these may be kept for long.
+        Cuts([head, self.bytes].concat().into())
     }
 
     fn go_to(&mut self, place: u64, joined: bool) {
