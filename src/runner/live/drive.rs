@@ -274,7 +274,19 @@ impl Progress<'_> {
                 More::Failed(failure) => return Ok(AgentEnd::Failed(failure)),
                 More::Coming => {}
             }
-            self.show().await?;
+            {
+                let mut show = std::pin::pin!(self.show());
+                tokio::select! {
+                    biased;
+                    kept = &mut show => kept?,
+                    // A store that takes its time keeps no agent's connection open.
+                    () = &mut stopped, if !stopping && grace.is_zero() => {
+                        drop(events);
+                        show.await?;
+                        return Ok(AgentEnd::Stopped);
+                    }
+                }
+            }
             if !stopping {
                 deadline = (!self.said.held.is_empty()).then(|| Instant::now() + HOLD_TERMINAL);
             }
