@@ -7,10 +7,11 @@ mod resume;
 mod runs;
 mod stops;
 mod stores;
+mod unwatched;
 mod watching;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use copilotkit_runtime::agent::{Agent, AgentCall, AgentError, EventStream, FunctionAgent};

@@ -54,7 +54,7 @@ pub(super) async fn settle() {
 }
 
 /// The events of some frames with their ids.
-fn identified(frames: &Frames) -> Vec<(String, Event)> {
+pub(super) fn identified(frames: &Frames) -> Vec<(String, Event)> {
     let text = String::from_utf8(frames.bytes().to_vec()).unwrap();
     let each = text.split_terminator("\n\n").map(|frame| {
         let (id, json) = frame.strip_prefix("id: ").unwrap().split_once("\ndata: ").unwrap();

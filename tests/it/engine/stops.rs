@@ -1,5 +1,6 @@
 //! Stop means stop.
 
+use super::stores::{Between, Call};
 use super::*;
 
 #[tokio::test]
@@ -51,4 +52,28 @@ async fn a_stopped_run_keeps_its_thread_busy_until_it_has_ended() {
     assert_eq!(kinds(&events)[1..3], [EventKind::TextMessageStart, EventKind::TextMessageEnd]);
     assert_eq!(one_terminal(&events), "");
     assert!(runner.run(request(saying(vec![]), "t", "r2")).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_slow_store_keeps_no_agent_connected() {
+    let (open, gate) = tokio::sync::watch::channel(false);
+    let store = Between::new(move |call, _| {
+        let mut gate = gate.clone();
+        async move {
+            if matches!(call, Call::Append(_)) {
+                gate.wait_for(|open| *open).await.unwrap();
+            }
+            Ok(())
+        }
+    });
+    let runner = LiveRunner::new(store, RunOptions::default());
+    let (agent, strings) = puppet();
+    strings.say(Event::run_started("t", "r"));
+    let watching = runner.run(request(agent, "t", "r")).await.unwrap();
+    let stopped = runner.stop(StopRequest { thread: "t".into(), run_id: Some("r".into()) }).await;
+    assert_eq!(stopped, Ok(Stopped::Stopping));
+    // Nothing was kept yet, and the agent is gone.
+    strings.say.closed().await;
+    open.send_replace(true);
+    assert_eq!(kinds(&all(watching).await), [EventKind::RunStarted, EventKind::RunFinished]);
 }
