@@ -3,6 +3,7 @@
 mod busy;
 mod disconnects;
 mod kept;
+mod processes;
 mod resume;
 mod runs;
 mod stops;
