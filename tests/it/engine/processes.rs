@@ -104,7 +104,8 @@ async fn a_watcher_changes_the_process_and_goes_on_where_it_was() {
     let mut expected = 1;
     loop {
         let mut watching = client.connect(turn.next().unwrap()).await;
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        // A terminal event is held back for a moment.
+        tokio::time::sleep(Duration::from_millis(200)).await;
         client.take(&mut watching, 100).await;
         assert_eq!(client.events.len(), expected);
         let Some(event) = say.next() else { break };
