@@ -2,7 +2,9 @@
 
 mod busy;
 mod disconnects;
+mod interleavings;
 mod kept;
+mod leases;
 mod processes;
 mod resume;
 mod runs;
@@ -12,11 +14,11 @@ mod unwatched;
 mod watching;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use copilotkit_runtime::agent::{Agent, AgentCall, AgentError, EventStream, FunctionAgent};
-use copilotkit_runtime::agui::{Compactor, Event, EventKind, Frames, Message, RunAgentInput};
+use copilotkit_runtime::agui::{Compactor, Ending, Event, EventKind, Finalizer, Frames, Message, RunAgentInput};
 use copilotkit_runtime::runner::{
     ActiveRun, AgentRunner, AskedStop, BeginError, Begun, ConnectRequest, FrameStream, History, LiveRunner,
     MemoryLimits, MemoryRunner, MemoryStore, NewRun, OpenRun, Owner, RunOptions, RunRefused, RunRequest, Said,

@@ -117,17 +117,38 @@ async fn a_run_that_lost_its_lease_ends_as_it_was_closed() {
 
 #[tokio::test]
 async fn a_failed_start_is_kept_if_that_is_asked_for() {
-    for (keep, kept) in [(false, 0), (true, 1)] {
+    for (keep, kept) in [(false, vec![]), (true, vec![EventKind::RunStarted, EventKind::RunError])] {
         let mut options = RunOptions::default();
         options.keep_failed_starts = keep;
         let runner = MemoryRunner::with_options(MemoryLimits::default(), options);
         let failing = saying(vec![Err(AgentError::new("no"))]);
-        assert_eq!(
-            one_terminal(&all(runner.run(request(failing, "t", "r")).await.unwrap()).await),
-            "INCOMPLETE_STREAM"
-        );
-        assert_eq!(all(runner.connect(ConnectRequest::new("t")).await.unwrap()).await.len(), kept);
+        assert_eq!(one_terminal(&all(runner.run(request(failing, "t", "r")).await.unwrap()).await), "INCOMPLETE_STREAM");
+        assert_eq!(kinds(&all(runner.connect(ConnectRequest::new("t")).await.unwrap()).await), kept);
     }
+}
+
+#[tokio::test]
+async fn runs_that_only_failed_are_replayed_as_clients_accept_them() {
+    let runner = MemoryRunner::new();
+    let mut ids = Vec::new();
+    for (run, agent) in [("r1", vec![]), ("r2", vec![Ok(Event::run_error("no", "NO"))]), ("r3", vec![])] {
+        let mut asking = request(saying(agent), "t", run);
+        asking.input.messages = vec![Message::user(&format!("u-{run}"), "hello?")];
+        let response = runner.run(asking).await.unwrap();
+        // Alone they are what they are.
+        assert_eq!(kinds(&all(response).await), [EventKind::RunError]);
+        ids.push(resume::ids_after(&runner, "").await);
+    }
+    let replayed = all(runner.connect(ConnectRequest::new("t")).await.unwrap()).await;
+    assert_eq!(kinds(&replayed), [EventKind::RunStarted, EventKind::RunError].repeat(3));
+    resume::assert_in_order(&replayed);
+    for (run, started) in ["r1", "r2", "r3"].iter().zip(replayed.iter().step_by(2)) {
+        assert_eq!(started.as_str().matches("u-r").count(), 1, "the message that was asked: {started:?}");
+        assert!(started.as_str().contains(&format!("u-{run}")), "{started:?}");
+    }
+    // Who saw a failure live has seen all of its run.
+    let first = ids[0][0].split_once('.').unwrap().0;
+    assert_eq!(resume::ids_after(&runner, &format!("{first}-1")).await, ids[2][2..]);
 }
 
 #[tokio::test(start_paused = true)]
