@@ -3,7 +3,6 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::future::{BoxFuture, ready};
 use parking_lot::Mutex;
@@ -13,6 +12,7 @@ use super::MemoryLimits;
 use super::search::Searched;
 use super::thread::{Open, Run, Thread};
 use crate::agui::{Frames, Message};
+use crate::runner::listing::now;
 use crate::runner::words::Words;
 use crate::runner::{
     ActiveRun, BeginError, Begun, History, NewRun, OpenRun, Owner, RunPhase, Said, SealedRun, StoreError, StoredRun,
@@ -340,12 +340,6 @@ impl ThreadStore for MemoryStore {
         }
         at_once(())
     }
-}
-
-/// Milliseconds since 1970.
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
