@@ -88,9 +88,14 @@ impl Frames {
     /// The events behind the first `skip`, each with an `id:` line: `name` and its place, counted from
     /// `first`.
     pub(crate) fn identified(&self, name: &str, first: u64, skip: usize) -> Frames {
+        Frames::with_ids(name, (first..).zip(self.events()).skip(skip))
+    }
+
+    /// Some events, each with an `id:` line: `name` and its place.
+    pub(crate) fn with_ids(name: &str, events: impl IntoIterator<Item = (u64, Bytes)>) -> Frames {
         let mut out = Frames::default();
-        let mut bytes = Vec::with_capacity(self.bytes.len() + self.count * (name.len() + 12));
-        for (place, json) in (first..).zip(self.events()).skip(skip) {
+        let mut bytes = Vec::new();
+        for (place, json) in events {
             bytes.extend_from_slice(format!("id: {name}{place}\n").as_bytes());
             bytes.extend_from_slice(OPEN);
             bytes.extend_from_slice(&json);

@@ -333,7 +333,7 @@ impl Said {
         SealedRun {
             frames: Frames::of(&compacted.events),
             said: self.events as u64,
-            cuts: bytes::Bytes::new(),
+            cuts: compacted.cuts.bytes().clone(),
             message_ids,
             unsaid,
             state: compacted.state,
@@ -344,6 +344,6 @@ impl Said {
 impl LiveRun {
     /// A terminal event for a run that never began or cannot go on.
     fn publish_error(&self, message: &str, code: &'static str) {
-        self.log.publish(Frames::of(&[Event::run_error(message, code)]));
+        self.log.publish_failure(Frames::of(&[Event::run_error(message, code)]));
     }
 }

@@ -21,22 +21,32 @@ pub(super) struct Log {
 #[derive(Debug, Default)]
 struct Inner {
     batches: VecDeque<Frames>,
+    /// How many of the events in the batches the run said.
+    said: u64,
     ended: bool,
     waiting: Slab<Option<Waker>>,
 }
 
 impl Log {
-    /// Makes a batch visible.
+    /// Makes visible what the run said next, and the store keeps.
     pub(super) fn publish(&self, frames: Frames) {
         if frames.is_empty() {
             return;
         }
+        self.change(|inner| {
+            inner.said += frames.count() as u64;
+            inner.batches.push_back(frames);
+        });
+    }
+
+    /// Makes visible why nothing more of the run can be shown.
+    pub(super) fn publish_failure(&self, frames: Frames) {
         self.change(|inner| inner.batches.push_back(frames));
     }
 
-    /// How many events have been shown.
-    pub(super) fn shown(&self) -> u64 {
-        self.inner.lock().batches.iter().map(|frames| frames.count() as u64).sum()
+    /// How many events the run has said here.
+    pub(super) fn said(&self) -> u64 {
+        self.inner.lock().said
     }
 
     /// Says that nothing will follow.

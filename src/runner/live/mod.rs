@@ -179,11 +179,11 @@ impl LiveRunner {
                 None => replay.boxed(),
             });
         };
-        let live = active.zip(number);
-        let start = Start::after(&last_seen, &history, live.as_ref().map(|(run, number)| (*number, &*run.log)));
+        let start = Start::after(&last_seen, &history, number.zip(active.as_ref().map(|run| &*run.log)));
+        let live = active.map(|run| start.live(run));
         let replay = stream::iter(history).filter_map(move |run| std::future::ready(start.stored(&run)));
         Ok(match live {
-            Some((run, number)) => replay.chain(start.live(number, run.log.clone())).boxed(),
+            Some(live) => replay.chain(live).boxed(),
             None => replay.boxed(),
         })
     }
