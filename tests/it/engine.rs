@@ -247,7 +247,7 @@ async fn a_stopped_run_keeps_its_thread_busy_until_it_has_ended() {
 #[tokio::test]
 async fn a_superseded_run_ends_cleanly_and_leaves_no_history() {
     let mut options = RunOptions::default();
-    options.when_busy = WhenBusy::Supersede;
+    options.when_busy = WhenBusy::Rollback;
     let runner = MemoryRunner::with_options(MemoryLimits::default(), options);
     let (agent, strings) = puppet();
     strings.say(Event::run_started("t", "r1"));

@@ -8,36 +8,13 @@
 //!
 //! So every id says all that its watcher has of the run, and it stays good when the run is shortened.
 
-use std::sync::Arc;
-
-use futures_util::{Stream, StreamExt};
-
-use super::LiveRun;
-use super::log::{Log, Watch};
+use super::watch::{Rest, Shown};
 use crate::agui::{Cuts, Frames};
 use crate::runner::StoredRun;
 
-/// Where a replay begins.
-#[derive(Clone, Debug)]
-pub(super) struct Start {
-    /// The first run to show.
-    run: u64,
-    /// What of it.
-    first: First,
-}
-
-#[derive(Clone, Debug)]
-enum First {
-    Whole,
-    /// What it says live behind so many events.
-    Behind(u64),
-    /// What its watcher lacks of a run that is over.
-    Rest(Frames),
-}
-
 /// What a watcher has of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Seen {
+pub(super) enum Seen {
     /// So many events, as they were said.
     Said(u64),
     /// So many events of the shortened run.
@@ -46,81 +23,8 @@ enum Seen {
     Both(u64, u64),
 }
 
-impl Start {
-    /// Everything.
-    const ALL: Start = Start { run: 0, first: First::Whole };
-
-    /// Behind the event of this id. Everything if there is no such event.
-    pub(super) fn after(id: &str, history: &[StoredRun], live: Option<(u64, &Log)>) -> Start {
-        let Some((run, seen)) = read(id) else { return Start::ALL };
-        let first = match live {
-            Some((number, log)) if number == run => match seen {
-                Seen::Said(place) if place <= log.said() => Some(First::Behind(place)),
-                _ => None,
-            },
-            _ => {
-                history.iter().find(|stored| stored.number == run).and_then(|stored| seen.rest(stored)).map(First::Rest)
-            }
-        };
-        first.map_or(Start::ALL, |first| Start { run, first })
-    }
-
-    /// A run of the history from here on, its events with their ids.
-    pub(super) fn stored(&self, run: &StoredRun) -> Option<Frames> {
-        let frames = match &self.first {
-            _ if run.number < self.run => return None,
-            First::Rest(rest) if run.number == self.run => rest.clone(),
-            _ => run.frames.identified(&format!("{}.", run.number), 1, 0),
-        };
-        Some(frames).filter(|frames| !frames.is_empty())
-    }
-
-    /// A live run from here on, its events with their ids. What the run's log shows but no store keeps has none:
-    /// nobody can go on behind it.
-    pub(super) fn live(&self, run: Arc<LiveRun>) -> impl Stream<Item = Frames> + Send + 'static {
-        let skip = match self.first {
-            First::Behind(place) => place,
-            First::Whole | First::Rest(_) => 0,
-        };
-        Watch::new(run.log.clone())
-            .scan(0_u64, move |shown, frames| {
-                let before = *shown;
-                *shown += frames.count() as u64;
-                let number = *run.number.lock();
-                let frames = match number.filter(|_| *shown <= run.log.said()) {
-                    None => frames,
-                    Some(number) => {
-                        let known = usize::try_from(skip.saturating_sub(before)).unwrap_or(usize::MAX);
-                        frames.identified(&format!("{number}-"), before + 1, known)
-                    }
-                };
-                std::future::ready(Some(frames))
-            })
-            .filter(|frames| std::future::ready(!frames.is_empty()))
-    }
-}
-
-impl Seen {
-    /// What such a watcher lacks of a run that is over, with ids; `None` if the run has no such place.
-    fn rest(self, run: &StoredRun) -> Option<Frames> {
-        let number = run.number;
-        let (seen, shown) = match self {
-            Seen::Kept(place) => {
-                let skip = usize::try_from(place).ok().filter(|skip| *skip <= run.frames.count())?;
-                return Some(run.frames.identified(&format!("{number}."), 1, skip));
-            }
-            // Needs no cuts, so it also holds for a run kept without them.
-            Seen::Said(place) if place == run.said => return Some(Frames::default()),
-            Seen::Said(place) => (place, 0),
-            Seen::Both(seen, shown) => (seen, shown),
-        };
-        let rest = Cuts::from(run.cuts.clone()).rest(&run.frames, seen, shown)?;
-        Some(Frames::with_ids(&format!("{number}-{seen}."), rest))
-    }
-}
-
 /// The run of an id, and what its watcher has of it.
-fn read(id: &str) -> Option<(u64, Seen)> {
+pub(super) fn read(id: &str) -> Option<(u64, Seen)> {
     let place = |text: &str| text.parse().ok().filter(|place| *place > 0);
     let (run, seen) = match id.split_once('-') {
         None => {
@@ -133,6 +37,55 @@ fn read(id: &str) -> Option<(u64, Seen)> {
         },
     };
     Some((run.parse().ok()?, seen))
+}
+
+/// A run that is over, its events with their ids.
+pub(super) fn whole(run: &StoredRun) -> Frames {
+    run.frames.identified(&format!("{}.", run.number), 1, 0)
+}
+
+impl Seen {
+    /// What such a watcher lacks of a run that is over, with ids; `None` if the run has no such place.
+    pub(super) fn rest(self, run: &StoredRun) -> Option<Frames> {
+        let number = run.number;
+        match self {
+            Seen::Kept(place) => {
+                let skip = usize::try_from(place).ok().filter(|skip| *skip <= run.frames.count())?;
+                Some(run.frames.identified(&format!("{number}."), 1, skip))
+            }
+            Seen::Said(seen) => Rest::of(run, seen).map(|rest| rest.identified(number)),
+            Seen::Both(seen, shown) => {
+                let events = Cuts::from(run.cuts.clone()).rest(&run.frames, seen, shown)?;
+                Some(Rest { seen, events }.identified(number))
+            }
+        }
+    }
+}
+
+impl Rest {
+    fn identified(self, number: u64) -> Frames {
+        let name = if self.seen == 0 { format!("{number}.") } else { format!("{number}-{}.", self.seen) };
+        Frames::with_ids(&name, self.events)
+    }
+}
+
+impl Shown {
+    /// As it leaves.
+    pub(super) fn into_frames(self) -> Frames {
+        match self {
+            Shown::Said { frames, .. } | Shown::Failure(frames) => frames,
+            Shown::Rest(rest) => Frames::of_json(rest.events.into_iter().map(|(_, json)| json)),
+        }
+    }
+
+    /// As it leaves for a watcher that wants ids. What is no event of the run has none: nobody can go on behind it.
+    pub(super) fn identified(self, number: u64) -> Frames {
+        match self {
+            Shown::Said { before, frames } => frames.identified(&format!("{number}-"), before + 1, 0),
+            Shown::Rest(rest) => rest.identified(number),
+            Shown::Failure(frames) => frames,
+        }
+    }
 }
 
 #[cfg(test)]
