@@ -134,7 +134,8 @@ export class Course {
     await sleep(thread.random.between(0, 40));
     let how = "left";
     while (how === "left" && !gone()) {
-      how = await follower.follow(this.runtime, thread.random.chance(0.7) ? thread.random.between(1, 40) : Infinity);
+      const hangUp = thread.random.chance(0.7);
+      how = await follower.follow(this.runtime, { events: hangUp ? thread.random.between(1, 40) : Infinity });
     }
     follower.busy = false;
   }

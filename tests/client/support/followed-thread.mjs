@@ -40,23 +40,26 @@ export class Follower {
     this.random = random;
   }
 
-  /** Connects once; leaves after `atMost` events. Resolves with how it ended, as `readEvents` does. */
-  async follow(runtime, atMost = Infinity) {
+  /** Connects once; leaves after some events, or some time. Resolves with how it ended, as `readEvents` does. */
+  async follow(runtime, { events = Infinity, ms } = {}) {
     const body = inputOf(this.threadId, "connecting");
     const headers = {};
     const last = this.frames.at(-1)?.id ?? "";
     if (last && this.random.chance(0.5)) headers["last-event-id"] = last;
     else body.lastSeenEventId = last;
     let count = 0;
-    this.reader = readEvents(`${runtime.url}/agent/${AGENT}/connect`, body, {
+    const reader = readEvents(`${runtime.url}/agent/${AGENT}/connect`, body, {
       headers,
       onFrame: (frame) => {
         this.frames.push(frame);
         count += 1;
-        return count < atMost;
+        return count < events;
       },
     });
-    return this.reader.done;
+    const timer = ms === undefined ? undefined : setTimeout(reader.leave, ms);
+    const how = await reader.done;
+    clearTimeout(timer);
+    return how;
   }
 
   /** Holds its log against the thread's runs as they were kept. `whole`: it has caught up. */

@@ -31,12 +31,17 @@ export async function startRuntime(agents) {
       stop: async () => {},
     };
   }
-  return startOnce(agents.names.map((name) => agentSection(name, agents.url(name))).join("\n"));
+  return startOnce(agentSections(agents).join("\n"));
 }
 
 /** A runtime for which no agent was configured, so that it offers its demo agent. */
 export function startDemoRuntime() {
   return startOnce("");
+}
+
+/** The configuration of the scripted agents. */
+export function agentSections(agents) {
+  return agents.names.map((name) => agentSection(name, agents.url(name)));
 }
 
 /** The configuration of one remote agent. */
@@ -49,8 +54,8 @@ export function agentSection(name, url) {
   ].join("\n");
 }
 
-async function startOnce(agentSections) {
-  const place = install(agentSections);
+async function startOnce(sections) {
+  const place = install(sections);
   try {
     const runtime = await place.start();
     return {
@@ -71,7 +76,7 @@ async function startOnce(agentSections) {
  * Its threads are kept where `database` says: a path, or "memory"; without it where the binary keeps them by itself.
  * The only place that knows the command line, the configuration file and the line the server prints.
  */
-export function install(agentSections, { database = process.env.COPILOTKIT_TEST_DATABASE } = {}) {
+export function install(sections, { database } = {}) {
   const directory = mkdtempSync(join(tmpdir(), "copilotkit-client-tests-"));
   const config = join(directory, "copilotkit.toml");
   writeFileSync(
@@ -81,7 +86,7 @@ bind = "127.0.0.1:0"
 base_path = "${BASE_PATH}"
 single_route_path = "${SINGLE_ROUTE_PATH}"
 
-${agentSections}`,
+${sections}`,
   );
   const running = new Set();
   const discard = () => {
@@ -133,6 +138,7 @@ ${agentSections}`,
       pid: child.pid,
       ready,
       exited,
+      hasEnded: () => child.exitCode !== null || child.signalCode !== null,
       output: () => output,
       kill: () => end("SIGKILL"),
       /** Asks it to end; what does not within `patience` is killed. */
