@@ -95,9 +95,13 @@ ${sections}`,
   };
   process.once("exit", discard);
 
-  /** Starts a process; `ready` resolves with its origin once it listens. */
-  function launch() {
-    const child = spawn(binary(), ["--config", config, ...(database ? ["--database", database] : [])], {
+  /** Starts a process; `ready` resolves with its origin once it listens. No file of it grows over `fileLimit` KiB. */
+  function launch({ fileLimit } = {}) {
+    const command = [binary(), "--config", config, ...(database ? ["--database", database] : [])];
+    // An ignored signal stays ignored, so that a write over the limit fails as on a full disk.
+    if (fileLimit) command.unshift("bash", "-c", `ulimit -f ${fileLimit}; trap '' XFSZ; exec "$0" "$@"`);
+    const [program, ...args] = command;
+    const child = spawn(program, args, {
       cwd: directory,
       stdio: ["ignore", "pipe", "pipe"],
       env: { ...process.env, NO_COLOR: "1", COPILOTKIT_TELEMETRY_DISABLED: "true" },
@@ -157,13 +161,13 @@ ${sections}`,
     path: (name) => join(directory, name),
     launch,
     /** Starts the runtime and waits until it listens. */
-    async start() {
-      const process = launch();
-      const origin = await process.ready.catch(async (error) => {
-        await process.kill();
+    async start(options) {
+      const started = launch(options);
+      const origin = await started.ready.catch(async (error) => {
+        await started.kill();
         throw error;
       });
-      return { ...process, url: origin + BASE_PATH, singleUrl: origin + SINGLE_ROUTE_PATH };
+      return { ...started, url: origin + BASE_PATH, singleUrl: origin + SINGLE_ROUTE_PATH };
     },
     remove() {
       process.off("exit", discard);

@@ -3,15 +3,13 @@
 // CRASH_KILLS sets how often the runtime is killed, CRASH_SEED repeats the choices of an earlier run.
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { crash } from "../support/crash.mjs";
+import { ownTest } from "../support/harness.mjs";
 import { seeded, seedOf } from "../support/random.mjs";
-import { external } from "../support/runtime.mjs";
 
 const kills = Number(process.env.CRASH_KILLS ?? 50);
-const skip = external && "the tests must be able to kill the runtime";
 
-test("nothing anybody saw is lost when the runtime is killed, and no thread is stuck", { skip, timeout: Infinity }, async (t) => {
+ownTest("nothing anybody saw is lost when the runtime is killed, and no thread is stuck", { timeout: Infinity }, async (t) => {
   const seed = seedOf("CRASH_SEED");
   t.diagnostic(`CRASH_SEED=${seed}`);
   const progress = (course) => {
@@ -23,7 +21,7 @@ test("nothing anybody saw is lost when the runtime is killed, and no thread is s
   assert.equal(course.findings.list.length, 0, `CRASH_SEED=${seed}: ${course.findings}`);
 });
 
-test("a runner that keeps nothing would be found out", { skip }, async () => {
+ownTest("a runner that keeps nothing would be found out", async () => {
   const { findings } = await crash({ kills: 1, random: seeded(1), database: "memory" });
   assert.ok(findings.count("lost") > 0, String(findings));
 });

@@ -3,8 +3,9 @@
 // DISCONNECTS sets how often that happens, DISCONNECT_SEED repeats the choices of an earlier run.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { after, before } from "node:test";
 import { AGENT, Findings, FollowedThread } from "../support/followed-thread.mjs";
+import { ownTest } from "../support/harness.mjs";
 import { startPlannedAgent } from "../support/planned-agent.mjs";
 import { makeMessage, makePlan } from "../support/plans.mjs";
 import { seeded, seedOf } from "../support/random.mjs";
@@ -16,7 +17,6 @@ const THREADS_AT_ONCE = 12;
 const LIVE_FOLLOWERS = 4;
 const LATE_FOLLOWERS = 3;
 
-const skip = external && "needs an agent of its own";
 const started = {};
 
 before(async () => {
@@ -31,7 +31,7 @@ after(async () => {
   started.place?.remove();
 });
 
-test("clients that are cut off and go on see every event once", { skip, timeout: Infinity }, async (t) => {
+ownTest("clients that are cut off and go on see every event once", { timeout: Infinity }, async (t) => {
   const seed = seedOf("DISCONNECT_SEED");
   t.diagnostic(`DISCONNECT_SEED=${seed}`);
   const random = seeded(seed);
@@ -82,7 +82,7 @@ async function followOneThread(random, counts, findings) {
   counts.threads += 1;
 }
 
-test("an event that is not known leads to everything, one that is last to nothing", { skip }, async () => {
+ownTest("an event that is not known leads to everything, one that is last to nothing", async () => {
   const random = seeded(1);
   const thread = new FollowedThread("known-and-unknown", started.agent, random);
   const plan = { runId: "run", ...makePlan(random, { threadId: thread.id, runId: "run", size: 40, hurry: true }) };

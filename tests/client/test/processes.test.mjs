@@ -2,15 +2,15 @@
 
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { after, before, beforeEach, test } from "node:test";
+import { after, before, beforeEach } from "node:test";
 import { startAgents } from "../support/agents.mjs";
 import { clients, cores } from "../support/clients.mjs";
 import { Findings, FollowedThread, INTERRUPTED } from "../support/followed-thread.mjs";
-import { forEach } from "../support/harness.mjs";
+import { forEachOwn, ownTest } from "../support/harness.mjs";
 import { startPlannedAgent } from "../support/planned-agent.mjs";
 import { makeMessage, makePlan } from "../support/plans.mjs";
 import { seeded, seedOf } from "../support/random.mjs";
-import { agentSection, agentSections, install } from "../support/runtime.mjs";
+import { agentSection, agentSections, external, install } from "../support/runtime.mjs";
 import { inputOf, readEvents } from "../support/sse.mjs";
 import { until, within } from "../support/wait.mjs";
 
@@ -20,6 +20,7 @@ const FORGOTTEN_MS = 30_000;
 const started = {};
 
 before(async () => {
+  if (external) return;
   started.agents = await startAgents();
   started.planned = await startPlannedAgent();
   const sections = [...agentSections(started.agents), agentSection("planned", started.planned.url)];
@@ -27,6 +28,7 @@ before(async () => {
 });
 // A test may have ended either of them.
 beforeEach(async () => {
+  if (external) return;
   for (const name of ["a", "b"]) {
     if (!started[name] || started[name].hasEnded()) started[name] = await started.place.start();
   }
@@ -62,7 +64,7 @@ async function json(runtime, path) {
   return response.json();
 }
 
-forEach(clients, "a thread that is busy in one process is busy in the other", async (client) => {
+forEachOwn(clients, "a thread that is busy in one process is busy in the other", async (client) => {
   const first = await client.open(started.a, { agent: "gated" });
   const { done } = await first.begin("hello");
   const second = await client.open(started.b, { agent: "gated", threadId: first.threadId });
@@ -80,7 +82,7 @@ forEach(clients, "a thread that is busy in one process is busy in the other", as
   assert.deepEqual(third.errors, []);
 });
 
-test("of two runs that are asked for at the same moment, one runs", async () => {
+ownTest("of two runs that are asked for at the same moment, one runs", async () => {
   for (let round = 0; round < 20; round++) {
     const threadId = randomUUID();
     const answers = await Promise.all([started.a, started.b].map((runtime) => say(runtime, "text", threadId, "hello")));
@@ -95,7 +97,7 @@ test("of two runs that are asked for at the same moment, one runs", async () => 
   }
 });
 
-forEach(clients, "a client of one process follows a run of the other to its end", async (client) => {
+forEachOwn(clients, "a client of one process follows a run of the other to its end", async (client) => {
   const session = await client.open(started.a, { agent: "gated" });
   const { done } = await session.begin("hello");
   const watcher = await client.open(started.b, { agent: "gated", threadId: session.threadId });
@@ -110,7 +112,7 @@ forEach(clients, "a client of one process follows a run of the other to its end"
   assert.deepEqual(watcher.errors, []);
 });
 
-test("what the other process says comes as it was said, and soon", async (t) => {
+ownTest("what the other process says comes as it was said, and soon", async (t) => {
   const random = seeded(seedOf("PROCESSES_SEED"));
   const lags = [];
   const follow = async () => {
@@ -139,7 +141,7 @@ test("what the other process says comes as it was said, and soon", async (t) => 
   assert.ok(median < 2_000, `${median} ms behind`);
 });
 
-test("a client can go from one process to the other behind the last event it saw", async () => {
+ownTest("a client can go from one process to the other behind the last event it saw", async () => {
   const random = seeded(seedOf("PROCESSES_SEED"));
   const findings = new Findings();
   const thread = new FollowedThread(randomUUID(), started.planned, random);
@@ -157,7 +159,7 @@ test("a client can go from one process to the other behind the last event it saw
   assert.equal(findings.list.length, 0, String(findings));
 });
 
-forEach(cores, "a stop in one process ends the run in the other", async (client) => {
+forEachOwn(cores, "a stop in one process ends the run in the other", async (client) => {
   const session = await client.open(started.a, { agent: "slow" });
   const { done } = await session.begin("tell me a long story");
   const run = await started.agents.arrived("slow", session.threadId);
@@ -173,7 +175,7 @@ forEach(cores, "a stop in one process ends the run in the other", async (client)
   assert.equal(session.answer, "Quick answer.");
 });
 
-test("a stop in the other process reaches the agent soon", async (t) => {
+ownTest("a stop in the other process reaches the agent soon", async (t) => {
   const times = [];
   for (let round = 0; round < 10; round++) {
     const threadId = randomUUID();
@@ -190,7 +192,7 @@ test("a stop in the other process reaches the agent soon", async (t) => {
   t.diagnostic(`a stop took ${quantile(times, 0.5).toFixed(0)} ms (median), ${times.at(-1).toFixed(0)} ms (slowest of ${times.length})`);
 });
 
-test("a thread of one process is in the lists of the other from its first run on", async () => {
+ownTest("a thread of one process is in the lists of the other from its first run on", async () => {
   const threadId = randomUUID();
   const answer = say(started.a, "gated", threadId, "hello");
   await started.agents.arrived("gated", threadId);
@@ -202,7 +204,7 @@ test("a thread of one process is in the lists of the other from its first run on
   assert.deepEqual(await json(started.b, path), await json(started.a, path));
 });
 
-forEach(clients, "when a process is killed, the other shows the part of the answer there is, and goes on", async (client) => {
+forEachOwn(clients, "when a process is killed, the other shows the part of the answer there is, and goes on", async (client) => {
   const session = await client.open(started.a, { agent: "gated" });
   const broken = session.begin("hello");
   const { done } = await broken;
@@ -223,7 +225,7 @@ forEach(clients, "when a process is killed, the other shows the part of the answ
   assert.equal(reloaded.answer, "You said: and now?");
 });
 
-test("when a process is killed, the other takes runs on its threads within the time of a lease", async (t) => {
+ownTest("when a process is killed, the other takes runs on its threads within the time of a lease", async (t) => {
   const threads = Array.from({ length: 8 }, () => randomUUID());
   const own = say(started.b, "gated", "a-run-of-b", "hello");
   const broken = threads.map((threadId) => say(started.a, "gated", threadId, "hello"));
@@ -250,7 +252,7 @@ test("when a process is killed, the other takes runs on its threads within the t
   }
 });
 
-forEach(cores, "when a process is told to end, its runs end properly and the other goes on with their threads", async (client) => {
+forEachOwn(cores, "when a process is told to end, its runs end properly and the other goes on with their threads", async (client) => {
   const session = await client.open(started.a, { agent: "slow" });
   const { done } = await session.begin("tell me a long story");
   const watcher = await client.open(started.b, { agent: "slow", threadId: session.threadId });
@@ -267,7 +269,7 @@ forEach(cores, "when a process is told to end, its runs end properly and the oth
   assert.equal(watcher.answer, "Quick answer.");
 });
 
-test("processes that start on a new file at the same moment both serve", async () => {
+ownTest("processes that start on a new file at the same moment both serve", async () => {
   const place = install(agentSection("planned", started.planned.url), { database: "new.db" });
   try {
     const runtimes = await Promise.all([1, 2, 3].map(() => place.start()));
