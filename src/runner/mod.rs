@@ -226,8 +226,6 @@ pub mod codes {
     pub const AGENT_PANICKED: &str = "AGENT_PANICKED";
     /// The run produced more bytes than a run may.
     pub const RUN_TOO_LARGE: &str = "RUN_TOO_LARGE";
-    /// The process that ran the agent was gone before the run ended.
-    pub const RUN_INTERRUPTED: &str = "RUN_INTERRUPTED";
     /// The runtime shut down during the run.
     pub const RUNTIME_SHUTDOWN: &str = "RUNTIME_SHUTDOWN";
 }

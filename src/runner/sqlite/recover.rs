@@ -1,5 +1,6 @@
 //! Closing a run whose process is gone: what it said stays, and it ends with an error.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
@@ -105,10 +106,10 @@ fn sealed(thread_id: &str, run_id: &str, input: &Bytes, said: &Frames, mut compa
     SealedRun {
         frames: Frames::of(&compacted.events),
         said: said.len() as u64,
-        cuts: Bytes::new(),
+        cuts: compacted.cuts.bytes().clone(),
         message_ids: message_ids.into_iter().collect(),
         unsaid,
-        state: compacted.state,
+        state: compacted.state.map(Arc::new),
     }
 }
 

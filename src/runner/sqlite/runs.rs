@@ -8,10 +8,14 @@ use super::error::Failure;
 use super::recover;
 use super::stored::{self, Piece};
 use super::writer::Write;
-use crate::runner::{Begun, NewRun, OpenRun, SealedRun, StoreError};
+use crate::runner::{AskedStop, Begun, NewRun, OpenRun, SealedRun, StoreError};
 
 /// The low bits of a run's number are its place on the thread, the rest is the thread.
 const PLACE_BITS: u32 = 24;
+
+/// How a run was asked to stop.
+const STOP: i64 = 1;
+pub(super) const FORGET: i64 = 2;
 
 /// The thread of a run.
 pub(super) fn thread_of(number: i64) -> i64 {
@@ -171,11 +175,12 @@ pub(super) fn seal(write: &mut Write<'_>, run: &OpenRun, seal: &Seal) -> Result<
     Ok(())
 }
 
-/// Notes that somebody wants an open run to stop. False if it is not open, or was asked already.
-pub(super) fn ask_to_stop(write: &Write<'_>, run: &OpenRun) -> Result<bool, Failure> {
-    const ASK: &str = "UPDATE open_runs SET stop_asked = 1 WHERE thread = ?1 AND number = ?2 AND stop_asked = 0";
-    let number = key(run.number);
-    Ok(write.sql(ASK)?.execute([thread_of(number), number])? > 0)
+/// Notes that somebody wants an open run to stop. False if it is not open, or was asked as much already.
+pub(super) fn ask_to_stop(write: &Write<'_>, stop: &AskedStop) -> Result<bool, Failure> {
+    const ASK: &str = "UPDATE open_runs SET stop_asked = ?3 WHERE thread = ?1 AND number = ?2 AND stop_asked < ?3";
+    let number = key(stop.run.number);
+    let how = if stop.forget { FORGET } else { STOP };
+    Ok(write.sql(ASK)?.execute([thread_of(number), number, how])? > 0)
 }
 
 /// Ends a run as if it had never begun.

@@ -11,7 +11,8 @@ use rusqlite::Connection;
 use super::error::Failure;
 use super::lease::Presence;
 use super::readers::Readers;
-use crate::runner::{OpenRun, Owner, ThreadKey};
+use super::runs::FORGET;
+use crate::runner::{AskedStop, OpenRun, Owner, ThreadKey};
 
 /// How often it is looked for them while this process holds runs.
 const LOOK: Duration = Duration::from_millis(25);
@@ -20,12 +21,12 @@ struct Looking {
     readers: Weak<Readers>,
     presence: Arc<Presence>,
     /// What was told already, of the runs still open.
-    told: HashSet<u64>,
-    found: Vec<OpenRun>,
+    told: HashSet<(u64, bool)>,
+    found: Vec<AskedStop>,
 }
 
-/// Each run once, as it is asked for. Ends with the store.
-pub(super) fn requests(readers: &Arc<Readers>, presence: &Arc<Presence>) -> BoxStream<'static, OpenRun> {
+/// Each request once, as it is made, and those made before. Ends with the store.
+pub(super) fn requests(readers: &Arc<Readers>, presence: &Arc<Presence>) -> BoxStream<'static, AskedStop> {
     let looking = Looking {
         readers: Arc::downgrade(readers),
         presence: presence.clone(),
@@ -34,8 +35,8 @@ pub(super) fn requests(readers: &Arc<Readers>, presence: &Arc<Presence>) -> BoxS
     };
     stream::unfold(looking, async |mut looking| {
         loop {
-            if let Some(run) = looking.found.pop() {
-                return Some((run, looking));
+            if let Some(stop) = looking.found.pop() {
+                return Some((stop, looking));
             }
             looking.look().await?;
         }
@@ -57,8 +58,9 @@ impl Looking {
         tokio::time::sleep(LOOK).await;
         match self.readers.upgrade()?.run(move |connection| asked(connection, epoch)).await {
             Ok(asked) => {
-                self.told.retain(|number| asked.iter().any(|run| run.number == *number));
-                self.found = asked.into_iter().filter(|run| self.told.insert(run.number)).collect();
+                let name = |stop: &AskedStop| (stop.run.number, stop.forget);
+                self.told.retain(|told| asked.iter().any(|stop| name(stop) == *told));
+                self.found = asked.into_iter().filter(|stop| self.told.insert(name(stop))).collect();
             }
             Err(error) => tracing::debug!(%error, "the store could not be asked who wants a run to stop"),
         }
@@ -66,14 +68,16 @@ impl Looking {
     }
 }
 
-fn asked(connection: &Connection, epoch: i64) -> Result<Vec<OpenRun>, Failure> {
+fn asked(connection: &Connection, epoch: i64) -> Result<Vec<AskedStop>, Failure> {
     const ASKED: &str = "
-        SELECT owner, thread_id, number FROM open_runs JOIN threads ON id = thread WHERE epoch = ?1 AND stop_asked";
+        SELECT owner, thread_id, number, stop_asked FROM open_runs JOIN threads ON id = thread
+        WHERE epoch = ?1 AND stop_asked";
     let mut statement = connection.prepare_cached(ASKED)?;
     let runs = statement.query_map([epoch], |row| {
         let owner = Owner::of(row.get::<_, Arc<str>>(0)?);
         let thread = ThreadKey::new(owner, row.get::<_, Arc<str>>(1)?);
-        Ok(OpenRun { thread, number: row.get::<_, i64>(2)?.cast_unsigned() })
+        let run = OpenRun { thread, number: row.get::<_, i64>(2)?.cast_unsigned() };
+        Ok(AskedStop { run, forget: row.get::<_, i64>(3)? == FORGET })
     })?;
     Ok(runs.collect::<Result<_, _>>()?)
 }

@@ -20,8 +20,8 @@ use super::{SqliteOptions, history, lists, removal, runs, search, stops};
 use crate::agui::Frames;
 use crate::runner::words::Words;
 use crate::runner::{
-    ActiveRun, BeginError, Begun, History, NewRun, OpenRun, Owner, Said, SealedRun, StoreError, ThreadEntry, ThreadKey,
-    ThreadList, ThreadPatch, ThreadQuery, ThreadStore,
+    ActiveRun, AskedStop, BeginError, Begun, History, NewRun, OpenRun, Owner, Said, SealedRun, StoreError, ThreadEntry,
+    ThreadKey, ThreadList, ThreadPatch, ThreadQuery, ThreadStore,
 };
 
 /// A [`ThreadStore`] in a SQLite file.
@@ -132,12 +132,11 @@ impl ThreadStore for SqliteStore {
         self.readers.run(move |connection| history::active(connection, &thread)).boxed()
     }
 
-    fn ask_to_stop(&self, run: &OpenRun) -> BoxFuture<'_, Result<bool, StoreError>> {
-        let run = run.clone();
-        self.writer.run(0, move |write| runs::ask_to_stop(write, &run)).boxed()
+    fn ask_to_stop(&self, stop: AskedStop) -> BoxFuture<'_, Result<bool, StoreError>> {
+        self.writer.run(0, move |write| runs::ask_to_stop(write, &stop)).boxed()
     }
 
-    fn stop_requests(&self) -> BoxStream<'static, OpenRun> {
+    fn stop_requests(&self) -> BoxStream<'static, AskedStop> {
         stops::requests(&self.readers, &self.presence)
     }
 

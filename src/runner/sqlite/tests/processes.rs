@@ -6,8 +6,8 @@ use futures_util::StreamExt;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::agui::MessageList;
-use crate::runner::{RunPhase, StoreError, codes};
+use crate::agui::{Cuts, MessageList};
+use crate::runner::{AskedStop, RunPhase, StoreError, codes};
 
 /// The code and message of a run's last event.
 fn error_of(run: &StoredRun) -> (String, String) {
@@ -33,7 +33,7 @@ async fn what_was_kept_is_there_after_a_restart() {
     let store = open(&place);
     let begun = begin(&store, "t", "r").await;
     let said = answer(&begun, &[Event::run_finished("t", "r")]);
-    let sealed = SealedRun { frames: said.clone(), state: Some(json!({"n": 1})), ..SealedRun::default() };
+    let sealed = SealedRun { frames: said.clone(), state: Some(Arc::new(json!({"n": 1}))), ..SealedRun::default() };
     store.seal(&begun.run, sealed).await.unwrap();
     store.close().await;
     drop(store);
@@ -86,6 +86,8 @@ async fn a_run_whose_process_was_killed_is_closed_with_all_it_said() {
     );
     assert_eq!(error_of(&runs[0]).0, codes::RUN_INTERRUPTED);
     assert_eq!(events.len(), 5);
+    let rest = Cuts::from(runs[0].cuts.clone()).rest(&runs[0].frames, 3, 0).unwrap();
+    assert_eq!(rest[0].1, Event::text_content("a", "lo").json(), "who saw three goes on there");
     assert_eq!(begin(&store, "t", "r2").await.known, [true]);
 }
 
@@ -127,7 +129,7 @@ async fn an_interrupted_run_leaves_the_state_it_had_come_to() {
     let place = TempFile::new();
     let store = open(&place);
     let begun = begin(&store, "t", "r").await;
-    store.seal(&begun.run, SealedRun { state: Some(json!({"a": 1})), ..SealedRun::default() }).await.unwrap();
+    store.seal(&begun.run, SealedRun { state: Some(Arc::new(json!({"a": 1}))), ..SealedRun::default() }).await.unwrap();
     store.close().await;
     abandoned(&place, "t", &[Event::state_delta(&json!([{"op": "add", "path": "/b", "value": 2}]))]).await;
     let state = open(&place).state(&"t".into()).await.unwrap();
@@ -214,15 +216,21 @@ async fn a_stop_asked_for_in_another_process_is_heard_once() {
     let place = TempFile::new();
     let (one, two) = (open(&place), open(&place));
     let mut heard = one.stop_requests();
+    let stop = |begun: &Begun, forget| AskedStop { run: begun.run.clone(), forget };
     let first = begin(&one, "t", "r").await;
-    assert!(two.ask_to_stop(&first.run).await.unwrap());
-    assert!(!two.ask_to_stop(&first.run).await.unwrap(), "asked already");
-    assert_eq!(heard.next().await, Some(first.run.clone()));
+    assert!(two.ask_to_stop(stop(&first, false)).await.unwrap());
+    assert!(!two.ask_to_stop(stop(&first, false)).await.unwrap(), "asked already");
+    assert_eq!(heard.next().await, Some(stop(&first, false)));
     let second = begin(&one, "u", "r").await;
-    assert!(two.ask_to_stop(&second.run).await.unwrap());
-    assert_eq!(heard.next().await, Some(second.run.clone()), "the first is not told again");
+    assert!(two.ask_to_stop(stop(&second, true)).await.unwrap());
+    assert!(!two.ask_to_stop(stop(&second, false)).await.unwrap(), "asked for more already");
+    assert_eq!(heard.next().await, Some(stop(&second, true)), "the first is not told again");
+    assert!(two.ask_to_stop(stop(&first, true)).await.unwrap(), "now it is to be forgotten");
+    assert_eq!(heard.next().await, Some(stop(&first, true)));
+    let others = one.stop_requests().take(2).collect::<Vec<_>>().await;
+    assert!(others.contains(&stop(&first, true)) && others.contains(&stop(&second, true)), "whoever asks hears of all");
     seal(&one, &first, Frames::default()).await;
-    assert!(!two.ask_to_stop(&first.run).await.unwrap(), "it is over");
+    assert!(!two.ask_to_stop(stop(&first, false)).await.unwrap(), "it is over");
     drop(one);
     assert_eq!(heard.next().await, None, "the store is gone");
 }
