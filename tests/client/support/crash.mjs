@@ -193,7 +193,7 @@ export class Course {
     if (JSON.stringify(seen.map(({ id, content }) => [id, content])) !== JSON.stringify(expected)) {
       say(`sees ${JSON.stringify(seen).slice(0, 300)} instead of ${JSON.stringify(expected).slice(0, 300)}; ${session.story}`);
     }
-    const asked = thread.kept.map(({ message }) => message.id);
+    const asked = thread.userMessageIds;
     const users = session.messages.filter(({ role }) => role === "user").map(({ id }) => id);
     if (JSON.stringify(users) !== JSON.stringify(asked)) say(`sees the user's messages ${users} instead of ${asked}`);
     await session.say("Go on, please");
