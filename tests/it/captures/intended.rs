@@ -38,10 +38,6 @@ const fn differs(name: &'static str, because: &'static str, instead: fn(&mut Cas
     Intended { name, because, instead: Some(instead) }
 }
 
-const fn pending(name: &'static str, because: &'static str) -> Intended {
-    Intended { name, because, instead: None }
-}
-
 const INTENDED: &[Intended] = &[
     differs("connect/after-run-error", "row 2: what is open at a RUN_ERROR is replayed before it", |case| {
         case.edit_events("connect", |events| {
@@ -200,7 +196,6 @@ const INTENDED: &[Intended] = &[
         }
         case.answer("info").body_text = None;
     }),
-    pending("sqlite/restart-then-connect", "there is no durable store yet"),
 ];
 
 const BUSY: &str = "row 8: a busy thread is told by a RUN_ERROR";
