@@ -292,8 +292,8 @@ ownTest("while another program locks the database runs fail with a clear text; t
     );
     // What had been shown of the broken run is kept.
     const { messages } = await call(runtime, "GET", "/threads/speaking/messages");
-    assert.deepEqual(messages.slice(0, 2).map(({ content }) => content), ["hello", shownText(broken)]);
     assert.equal(messages[0].id, input.messages[0].id);
+    assert.ok(messages[1].content.startsWith(shownText(broken)), messages[1].content);
     await runtime.stop(NEVER_MS);
   }),
 );
