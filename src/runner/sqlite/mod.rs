@@ -3,14 +3,19 @@
 //! One thread writes, and commits what several runs ask for together; a few others read. What a call answers is on
 //! the disk. Several processes may use one file.
 
+mod desk;
 mod error;
 mod history;
+mod lease;
 mod lists;
+mod payloads;
 mod readers;
+mod recover;
 mod removal;
 mod runs;
 mod schema;
 mod search;
+mod stops;
 mod store;
 mod stored;
 #[cfg(test)]
@@ -58,21 +63,26 @@ pub struct SqliteRunner {
 pub struct SqliteOptions {
     /// How many threads read. Default: 4.
     pub readers: usize,
+    /// For how long a process may hang before others take it for dead and close its runs. One that is gone is noticed
+    /// at once where files can be locked. Default: 5 seconds.
+    pub lease: Duration,
 }
 
 impl Default for SqliteOptions {
     fn default() -> SqliteOptions {
-        SqliteOptions { readers: 4 }
+        SqliteOptions { readers: 4, lease: Duration::from_secs(5) }
     }
 }
 
 impl SqliteRunner {
-    /// A runner over a file, which is created if it is not there.
+    /// A runner over a file, which is created if it is not there. What a user asked is kept also if the agent failed
+    /// at once ([`RunOptions::keep_failed_starts`]).
     ///
     /// # Errors
     /// [`OpenError`] when the file cannot be opened, or is not ours.
     pub async fn open(file: impl AsRef<Path>) -> Result<SqliteRunner, OpenError> {
-        SqliteRunner::with_options(file, SqliteOptions::default(), RunOptions::default()).await
+        let run_options = RunOptions { keep_failed_starts: true, ..RunOptions::default() };
+        SqliteRunner::with_options(file, SqliteOptions::default(), run_options).await
     }
 
     /// A runner over a file, with options of its own.
@@ -111,9 +121,6 @@ impl AgentRunner for SqliteRunner {
         self.engine.threads()
     }
     fn shutdown(&self, deadline: Duration) -> BoxFuture<'_, ()> {
-        Box::pin(async move {
-            self.engine.shutdown(deadline).await;
-            self.store.close().await;
-        })
+        self.engine.shutdown(deadline)
     }
 }
