@@ -64,7 +64,7 @@ impl Places {
             }
             Entry::Occupied(held) => held.into_mut(),
         };
-        let displaced = match run.when_busy {
+        let (position, displaced) = match run.when_busy {
             WhenBusy::Reject => return Err(RunRefused::Busy),
             WhenBusy::Enqueue { max, .. } => {
                 // One that holds the thread here may itself wait for another process.
@@ -74,8 +74,7 @@ impl Places {
                 }
                 run.enter(Phase::Waiting);
                 place.waiting.push_back(run.clone());
-                info!(thread.id = %run.log.thread.id, user.id = %run.log.thread.owner, run.id = %run.run_id, position = ahead + 1, "The run waits for its thread");
-                Vec::new()
+                (ahead + 1, Vec::new())
             }
             WhenBusy::Interrupt | WhenBusy::Rollback => {
                 // Also those that wait to interrupt: they would be the active run by then.
@@ -83,10 +82,12 @@ impl Places {
                 let displaced = displaced.chain([place.holder.clone()]).collect();
                 run.enter(Phase::Waiting);
                 place.waiting.push_front(run.clone());
-                displaced
+                (1, displaced)
             }
         };
         drop(places);
+        let thread = &run.log.thread;
+        info!(thread.id = %thread.id, user.id = %thread.owner, run.id = %run.run_id, position, "The run waits for its thread");
         for other in displaced {
             other.ask_to_stop(run.stops_others_as());
         }
@@ -158,9 +159,13 @@ impl LiveRun {
 }
 
 /// Waits for the run's turn, here and among the processes that share the store, and begins it.
+///
+/// What waits is boxed: few runs do, and all would carry the room for it as long as they live.
 pub(super) async fn begin(shared: &Shared, run: &LiveRun, new: NewRun) -> Result<Begun, NotBegun> {
     let give_up = Patience::of(run);
-    give_up.or(run, async { Ok(run.leaves(Phase::Waiting).await) }).await?;
+    if run.phase() == Phase::Waiting {
+        Box::pin(give_up.or(run, async { Ok(run.leaves(Phase::Waiting).await) })).await?;
+    }
     let mut interrupted = None;
     loop {
         match shared.store.begin(new.clone()).await {
@@ -177,7 +182,7 @@ pub(super) async fn begin(shared: &Shared, run: &LiveRun, new: NewRun) -> Result
             WhenBusy::Enqueue { .. } | WhenBusy::Interrupt | WhenBusy::Rollback => {}
         }
         run.enter(Phase::WaitingElsewhere);
-        give_up.or(run, other_process(shared, run, &mut interrupted)).await?;
+        Box::pin(give_up.or(run, other_process(shared, run, &mut interrupted))).await?;
         run.enter(Phase::Starting);
     }
 }
