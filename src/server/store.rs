@@ -1,0 +1,76 @@
+//! Where the program keeps threads: opened, run on, and swept.
+
+use super::config::{Database, Runner, WhenBusy, WhenUnwatched};
+use crate::Builder;
+use crate::runner::{
+    self, AgentRunner, MemoryLimits, MemoryRunner, RunOptions, SqliteOptions, SqliteRunner, ThreadStore,
+};
+
+/// The runner a configuration names.
+#[derive(Clone, Debug)]
+pub(super) enum Store {
+    Memory(MemoryRunner),
+    File(SqliteRunner),
+}
+
+impl Store {
+    /// Opens the database, or makes it.
+    ///
+    /// # Errors
+    /// What is wrong with the file, and what to do.
+    pub(super) async fn open(settings: &Runner) -> Result<Store, String> {
+        let options = options(settings);
+        Ok(match &settings.database {
+            Database::Memory => Store::Memory(MemoryRunner::with_options(limits(settings), options)),
+            Database::File(path) => {
+                let sqlite = SqliteOptions { lease: settings.lease, ..SqliteOptions::default() };
+                let opened = SqliteRunner::with_options(path, sqlite, options).await;
+                Store::File(opened.map_err(|error| error.to_string())?)
+            }
+        })
+    }
+
+    /// What it keeps.
+    pub(super) fn threads(&self) -> Option<&dyn ThreadStore> {
+        match self {
+            Store::Memory(runner) => runner.threads(),
+            Store::File(runner) => runner.threads(),
+        }
+    }
+
+    /// A runtime over it.
+    pub(super) fn under(&self, runtime: Builder) -> Builder {
+        match self.clone() {
+            Store::Memory(runner) => runtime.runner(runner),
+            Store::File(runner) => runtime.runner(runner),
+        }
+    }
+}
+
+fn limits(settings: &Runner) -> MemoryLimits {
+    MemoryLimits {
+        max_threads: settings.memory.max_threads,
+        max_runs_per_thread: settings.memory.max_runs_per_thread,
+        max_bytes: settings.memory.max_bytes,
+    }
+}
+
+fn options(settings: &Runner) -> RunOptions {
+    RunOptions {
+        when_busy: match settings.when_busy {
+            WhenBusy::Reject => runner::WhenBusy::Reject,
+            WhenBusy::Interrupt => runner::WhenBusy::Interrupt,
+            WhenBusy::Rollback => runner::WhenBusy::Rollback,
+            WhenBusy::Enqueue => {
+                runner::WhenBusy::Enqueue { max: settings.queue_limit, timeout: settings.queue_timeout }
+            }
+        },
+        when_unwatched: match settings.when_unwatched {
+            WhenUnwatched::Keep => runner::WhenUnwatched::KeepRunning,
+            WhenUnwatched::Stop => runner::WhenUnwatched::Stop,
+            WhenUnwatched::StopAfter(time) => runner::WhenUnwatched::StopAfter(time),
+        },
+        max_run_bytes: settings.max_run_bytes,
+        ..RunOptions::default()
+    }
+}
