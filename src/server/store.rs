@@ -74,3 +74,31 @@ fn options(settings: &Runner) -> RunOptions {
         ..RunOptions::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::config::{Config, FileText};
+    use super::*;
+
+    fn settings(text: &str) -> Runner {
+        let file = FileText { path: Path::new("x.toml"), text };
+        Config::load(Some(file), Default::default(), &|_| None).expect("a good configuration").runner
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_library() {
+        let settings = settings("");
+        assert_eq!(limits(&settings), MemoryLimits::default());
+        assert_eq!(format!("{:?}", options(&settings)), format!("{:?}", RunOptions::default()));
+        assert_eq!(settings.lease, SqliteOptions::default().lease);
+    }
+
+    #[test]
+    fn a_queue_is_as_long_as_the_settings_say() {
+        let settings = settings("[runner]\nwhen_busy = \"enqueue\"\nqueue_limit = 3\nqueue_timeout = \"5s\"\n");
+        let queue = runner::WhenBusy::Enqueue { max: 3, timeout: std::time::Duration::from_secs(5) };
+        assert_eq!(options(&settings).when_busy, queue);
+    }
+}

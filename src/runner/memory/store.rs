@@ -3,20 +3,23 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, ready};
+use futures_util::stream::BoxStream;
 use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::MemoryLimits;
 use super::search::Searched;
+use super::stops::Stops;
 use super::thread::{Open, Run, Thread};
 use crate::agui::{Frames, Message};
 use crate::runner::words::Words;
 use crate::runner::{
-    ActiveRun, BeginError, Begun, History, NewRun, OpenRun, Owner, RunPhase, Said, SealedRun, StoreError, StoredRun,
-    ThreadCursor, ThreadEntry, ThreadKey, ThreadList, ThreadPatch, ThreadQuery, ThreadStore,
+    ActiveRun, AskedStop, BeginError, Begun, History, NewRun, OpenRun, Owner, RunPhase, Said, SealedRun, StoreError,
+    StoredRun, ThreadCursor, ThreadEntry, ThreadKey, ThreadList, ThreadPatch, ThreadQuery, ThreadStore,
 };
 
 /// A [`ThreadStore`] in RAM, bounded.
@@ -33,8 +36,10 @@ struct Inner {
     recency: BTreeMap<u64, ThreadKey>,
     /// Bytes of all threads.
     bytes: usize,
-    /// Grows with every touch of a thread and every run.
+    /// Grows with every touch of a thread and every run. It starts at the microsecond the store is made: a cursor that
+    /// a client kept from before a restart must not name a run of now.
     clock: u64,
+    stops: Stops,
     warned: bool,
 }
 
@@ -42,7 +47,8 @@ impl MemoryStore {
     /// An empty store.
     #[must_use]
     pub fn new(limits: MemoryLimits) -> MemoryStore {
-        MemoryStore { limits, inner: Mutex::default() }
+        let clock = u64::try_from(since_1970().as_micros()).unwrap_or_default();
+        MemoryStore { limits, inner: Mutex::new(Inner { clock, ..Inner::default() }) }
     }
 
     fn begin_now(&self, run: NewRun) -> Result<Begun, BeginError> {
@@ -65,7 +71,7 @@ impl MemoryStore {
         if thread.entry.name.is_none() {
             thread.entry.name = run.name.clone();
         }
-        thread.open = Some(Open { number: tick, new: run, said: Vec::new(), bytes: 0 });
+        thread.open = Some(Open::new(tick, run));
         if is_new {
             let limit = self.limits.max_threads;
             inner.evict(&key, |inner| inner.threads.len() > limit);
@@ -79,8 +85,7 @@ impl MemoryStore {
         if let Some(thread) = inner.open(run) {
             thread.bytes += added;
             if let Some(open) = &mut thread.open {
-                open.bytes += added;
-                open.said.push(frames);
+                open.append(frames);
             }
             inner.bytes += added;
             inner.keep_bytes(&run.thread, self.limits.max_bytes);
@@ -90,13 +95,13 @@ impl MemoryStore {
     fn seal_now(&self, run: &OpenRun, sealed: SealedRun) {
         let mut inner = self.inner.lock();
         let tick = inner.touch(&run.thread);
-        let Some(thread) = inner.open(run) else { return };
-        let Some(open) = thread.open.take() else { return };
+        let Some(open) = inner.close(run) else { return };
+        let Some(thread) = inner.threads.get_mut(&run.thread) else { return };
         let before = thread.bytes;
         thread.bytes -= open.bytes;
         thread.has_history = true;
         thread.is_active(&open.new.agent_id, now(), tick);
-        thread.state = sealed.state.map(Arc::new);
+        thread.state = sealed.state;
         let heard = thread.message_ids.bytes();
         let posted = &open.new.input.messages;
         let ids = || posted.iter().map(Message::id).chain(sealed.message_ids.iter().map(|id| &**id));
@@ -130,8 +135,8 @@ impl MemoryStore {
 
     fn discard_now(&self, run: &OpenRun) {
         let mut inner = self.inner.lock();
-        let Some(thread) = inner.open(run) else { return };
-        let Some(open) = thread.open.take() else { return };
+        let Some(open) = inner.close(run) else { return };
+        let Some(thread) = inner.threads.get_mut(&run.thread) else { return };
         thread.bytes -= open.bytes;
         let unused = !thread.has_history;
         inner.bytes -= open.bytes;
@@ -223,6 +228,9 @@ impl Inner {
         if let Some(thread) = &removed {
             self.recency.remove(&thread.touched);
             self.bytes -= thread.bytes;
+            if let Some(open) = &thread.open {
+                self.stops.forget(&open.run());
+            }
         }
         removed.is_some()
     }
@@ -231,6 +239,13 @@ impl Inner {
     fn open(&mut self, run: &OpenRun) -> Option<&mut Thread> {
         let thread = self.threads.get_mut(&run.thread)?;
         thread.open.as_ref().is_some_and(|open| open.number == run.number).then_some(thread)
+    }
+
+    /// Takes an open run off its thread, unless that was deleted meanwhile.
+    fn close(&mut self, run: &OpenRun) -> Option<Open> {
+        let open = self.open(run)?.open.take();
+        self.stops.forget(run);
+        open
     }
 
     /// Brings the bytes under the limit: idle threads go first, then the oldest of what `keep` has.
@@ -309,6 +324,13 @@ impl ThreadStore for MemoryStore {
         let inner = self.inner.lock();
         at_once(inner.threads.get(thread).and_then(|thread| thread.open.as_ref()).map(Open::as_active))
     }
+    fn ask_to_stop(&self, stop: AskedStop) -> BoxFuture<'_, Result<bool, StoreError>> {
+        let mut inner = self.inner.lock();
+        at_once(inner.open(&stop.run).is_some() && inner.stops.ask(stop))
+    }
+    fn stop_requests(&self) -> BoxStream<'static, AskedStop> {
+        self.inner.lock().stops.listen().boxed()
+    }
     fn history(
         &self,
         thread: &ThreadKey,
@@ -344,8 +366,11 @@ impl ThreadStore for MemoryStore {
 
 /// Milliseconds since 1970.
 fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    i64::try_from(since_1970().as_millis()).unwrap_or(i64::MAX)
+}
+
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -380,6 +405,20 @@ mod tests {
         assert!(bytes <= 10_000 && ids <= bytes, "{bytes} {ids}");
         let (bytes, ids) = counted(MemoryLimits::default(), 100);
         assert!(bytes > ids && ids > 1000, "{bytes} {ids}");
+    }
+
+    #[test]
+    fn runs_are_not_numbered_as_those_before_a_restart() {
+        let before = since_1970().as_micros();
+        let store = MemoryStore::new(MemoryLimits::default());
+        let new = NewRun {
+            thread: "t".into(),
+            run_id: "r".into(),
+            agent_id: "a".into(),
+            input: Arc::new(crate::agui::RunAgentInput::new("t", "r")),
+            name: None,
+        };
+        assert!(u128::from(store.begin_now(new).unwrap().run.number) > before);
     }
 
     crate::store_suite!(suite, async || std::sync::Arc::new(MemoryStore::new(MemoryLimits::default())));
