@@ -36,6 +36,12 @@ impl Frames {
         builder.finish()
     }
 
+    /// Frames as a store kept them: the bytes of so many.
+    #[must_use]
+    pub(crate) fn kept(bytes: impl Into<Bytes>, count: usize) -> Frames {
+        Frames { bytes: bytes.into(), count }
+    }
+
     /// The bytes of all frames.
     #[must_use]
     pub fn bytes(&self) -> &Bytes {

@@ -1,13 +1,15 @@
 //! Who runs an agent on a thread, remembers what it said, and lets others watch.
 //!
 //! [`AgentRunner`] is what the runtime needs of a runner. [`LiveRunner`] holds the rules of a run once,
-//! over any [`ThreadStore`]; [`MemoryRunner`] is that engine over the store in RAM.
+//! over any [`ThreadStore`]; [`MemoryRunner`] is that engine over the store in RAM, `SqliteRunner` over a SQLite file.
 
 mod batch;
 mod listing;
 mod live;
 mod memory;
 mod pipeline;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod stateless;
 mod store;
 pub mod suite;
@@ -27,6 +29,8 @@ use crate::agui::{Frames, RunAgentInput};
 pub use listing::{InvalidCursor, ThreadCursor, ThreadEntry, ThreadList, ThreadPatch, ThreadQuery};
 pub use live::{LiveRunner, RunOptions, WhenBusy, WhenUnwatched};
 pub use memory::{MemoryLimits, MemoryRunner, MemoryStore};
+#[cfg(feature = "sqlite")]
+pub use sqlite::{OpenError, SqliteOptions, SqliteRunner, SqliteStore};
 pub(crate) use stateless::run_stateless;
 pub use store::{
     ActiveRun, AskedStop, BeginError, Begun, History, NewRun, OpenRun, RunPhase, Said, SealedRun, StoreError,

@@ -16,6 +16,7 @@ use super::search::Searched;
 use super::stops::Stops;
 use super::thread::{Open, Run, Thread};
 use crate::agui::{Frames, Message};
+use crate::runner::listing::now;
 use crate::runner::words::Words;
 use crate::runner::{
     ActiveRun, AskedStop, BeginError, Begun, History, NewRun, OpenRun, Owner, RunPhase, Said, SealedRun, StoreError,
@@ -362,11 +363,6 @@ impl ThreadStore for MemoryStore {
         }
         at_once(())
     }
-}
-
-/// Milliseconds since 1970.
-fn now() -> i64 {
-    i64::try_from(since_1970().as_millis()).unwrap_or(i64::MAX)
 }
 
 fn since_1970() -> Duration {

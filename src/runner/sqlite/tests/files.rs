@@ -1,0 +1,31 @@
+//! Databases for one test.
+
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+/// A place for a database, removed with everything beside it.
+#[derive(Debug)]
+pub(in crate::runner::sqlite) struct TempFile {
+    directory: PathBuf,
+    file: PathBuf,
+}
+
+impl TempFile {
+    pub(in crate::runner::sqlite) fn new() -> TempFile {
+        let directory = std::env::temp_dir().join(format!("copilotkit-{}", Uuid::new_v4()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let file = directory.join("threads.db");
+        TempFile { directory, file }
+    }
+
+    pub(in crate::runner::sqlite) fn path(&self) -> &Path {
+        &self.file
+    }
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
