@@ -86,7 +86,7 @@ fn keeping(config: &Config) -> String {
     let threads = match &config.runner.database {
         Database::File(path) => path.display().to_string(),
         Database::Memory => {
-            format!("in memory, at most {}: they are lost when it stops", config.runner.memory.max_threads)
+            format!("in memory, at most {}: lost when the program stops", config.runner.memory.max_threads)
         }
     };
     let users = match &config.users {
@@ -178,7 +178,7 @@ mod tests {
         };
         assert_eq!(said(""), "  threads       copilotkit.db\n  users         not told apart\n");
         let memory = said("[runner]\nkind = \"memory\"\n[users]\nheader = \"x-user\"\n");
-        assert!(memory.contains("in memory, at most 1000: they are lost when it stops\n"), "{memory}");
+        assert!(memory.contains("in memory, at most 1000: lost when the program stops\n"), "{memory}");
         assert!(memory.contains("told apart by the header x-user\n"), "{memory}");
         let open = said("[server]\nallow_anonymous = true\n[retention]\nmax_age = \"90d\"\nmax_threads_per_user = 9\n");
         assert!(open.contains("everybody may read every thread\n"), "{open}");

@@ -9,6 +9,9 @@ use super::commands::Keeping;
 use super::problem::Place;
 use super::read::Overrides;
 
+/// Where help lists the options of every command.
+const GLOBAL: &str = "Global options";
+
 /// Serves agents to CopilotKit frontends, and keeps their threads.
 ///
 /// Settings come from flags, then from environment variables, then from a TOML file, then from defaults. Without
@@ -23,12 +26,12 @@ pub(super) struct Cli {
     pub(super) command: Option<Command>,
 
     /// The configuration file [default: copilotkit.toml in the working directory, if there is one]
-    #[arg(long, global = true, env = "COPILOTKIT_CONFIG", value_name = "PATH")]
+    #[arg(long, global = true, env = "COPILOTKIT_CONFIG", value_name = "PATH", help_heading = GLOBAL)]
     pub(super) config: Option<OsString>,
 
     /// The file threads are kept in, or `memory` to keep them in this process only [default: copilotkit.db in the
     /// working directory]
-    #[arg(long, global = true, env = "COPILOTKIT_DATABASE", value_name = "PATH")]
+    #[arg(long, global = true, env = "COPILOTKIT_DATABASE", value_name = "PATH", help_heading = GLOBAL)]
     database: Option<String>,
 
     #[command(flatten)]

@@ -27,6 +27,13 @@ pub(super) fn record(thread: &ThreadEntry) -> Value {
     })
 }
 
+/// The same as text, with its brace still open for what follows.
+pub(super) fn head(thread: &ThreadEntry) -> String {
+    let mut text = record(thread).to_string();
+    text.truncate(text.len().saturating_sub(1));
+    text
+}
+
 /// A list of messages as JSON.
 pub(super) fn messages(list: &MessageList) -> String {
     let messages: Vec<String> = list.to_messages().into_iter().map(|message| message.get().to_owned()).collect();
@@ -84,8 +91,7 @@ async fn write(store: &dyn ThreadStore, threads: &[ThreadEntry], out: &mut impl 
 
 /// A thread on one line. Its events leave as they are read: a long history is never in memory.
 async fn line(store: &dyn ThreadStore, thread: &ThreadEntry, out: &mut impl Write) -> Result<(), Failure> {
-    let record = record(thread).to_string();
-    write!(out, "{},\"events\":[", record.trim_end_matches('}'))?;
+    write!(out, "{},\"events\":[", head(thread))?;
     let mut separator = "";
     let conversation = Conversation::read(store, &thread.key, |frames| {
         frames.events().try_for_each(|event| {

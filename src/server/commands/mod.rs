@@ -7,6 +7,8 @@ mod database;
 mod export;
 mod output;
 mod pages;
+#[cfg(test)]
+mod tests;
 mod threads;
 mod users;
 
@@ -91,13 +93,22 @@ pub(super) async fn run(command: Keeping, database: &Database) -> Result<(), Fai
     let store = open(path)?;
     let mut stdout = io::stdout().lock();
     let mut console = Console::new(&mut stdout);
-    let done = match command {
-        Keeping::Threads(command) => threads::run(command, &store, &mut console).await,
-        Keeping::Users(command) => users::run(command, &store, &mut console).await,
-        Keeping::Db(command) => database::run(command, &store, path, &mut console).await,
-    };
+    let done = dispatch(command, &store, path, &mut console).await;
     store.close().await;
     done
+}
+
+async fn dispatch(
+    command: Keeping,
+    store: &SqliteStore,
+    path: &Path,
+    console: &mut Console<'_>,
+) -> Result<(), Failure> {
+    match command {
+        Keeping::Threads(command) => threads::run(command, store, console).await,
+        Keeping::Users(command) => users::run(command, store, console).await,
+        Keeping::Db(command) => database::run(command, store, path, console).await,
+    }
 }
 
 /// Opens a database that is there.

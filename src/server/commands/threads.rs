@@ -127,7 +127,7 @@ async fn list(args: List, store: &dyn ThreadStore, console: &mut Console<'_>) ->
         limit: if args.limit == 0 { usize::MAX } else { args.limit },
         after: None,
     };
-    let mut pages = Pages::new(store, query);
+    let mut pages = Pages::new(pages::of(store), query);
     let mut threads = Vec::new();
     while let Some(page) = pages.next().await? {
         threads.extend(page);
@@ -175,11 +175,10 @@ async fn show(args: Show, store: &dyn ThreadStore, console: &mut Console<'_>) ->
     let out = &mut *console.out;
     if args.json {
         let state = store.state(&thread.key).await?;
-        let record = export::record(&thread).to_string();
         writeln!(
             out,
             "{},\"messages\":{},\"state\":{},\"runningRunId\":{}}}",
-            record.trim_end_matches('}'),
+            export::head(&thread),
             export::messages(&conversation.messages),
             json!(state.as_deref()),
             json!(running),
@@ -222,7 +221,7 @@ async fn export(args: Export, store: &dyn ThreadStore, console: &mut Console<'_>
         Some(id) => vec![one(id, args.user.as_deref(), store).await?],
         None => {
             let query = ThreadQuery { include_archived: true, ..ThreadQuery::everybody() };
-            pages::all(store, ThreadQuery { owner: args.user.map(Owner::of), ..query }).await?
+            pages::all(pages::of(store), ThreadQuery { owner: args.user.map(Owner::of), ..query }).await?
         }
     };
     export::threads(store, &threads, args.output.as_deref(), console, args.json).await
@@ -269,7 +268,9 @@ async fn find(ids: &[String], user: Option<&str>, store: &dyn ThreadStore) -> Re
     let mut found = Found { threads: Vec::new(), missing: Vec::new() };
     let everybody = match user {
         Some(_) => Vec::new(),
-        None => pages::all(store, ThreadQuery { include_archived: true, ..ThreadQuery::everybody() }).await?,
+        None => {
+            pages::all(pages::of(store), ThreadQuery { include_archived: true, ..ThreadQuery::everybody() }).await?
+        }
     };
     for id in ids {
         if found.threads.iter().any(|thread| *thread.key.id == **id) {

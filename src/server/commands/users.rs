@@ -65,7 +65,7 @@ fn unknown(user: &str) -> Failure {
 }
 
 async fn export(args: Export, store: &dyn ThreadStore, console: &mut Console<'_>) -> Result<(), Failure> {
-    let threads = pages::all(store, everything_of(&args.id)).await?;
+    let threads = pages::all(pages::of(store), everything_of(&args.id)).await?;
     if threads.is_empty() {
         return Err(unknown(&args.id));
     }
@@ -73,7 +73,7 @@ async fn export(args: Export, store: &dyn ThreadStore, console: &mut Console<'_>
 }
 
 async fn delete(args: Delete, store: &SqliteStore, console: &mut Console<'_>) -> Result<(), Failure> {
-    let threads = pages::all(store, everything_of(&args.id)).await?.len();
+    let threads = pages::all(pages::of(store), everything_of(&args.id)).await?.len();
     let what = format!("Delete {} of {}", count(threads, "thread"), harmless(&args.id));
     console.confirm(args.yes, &what)?;
     let spinner = spinner("deleting");
