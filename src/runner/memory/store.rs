@@ -3,7 +3,6 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, ready};
@@ -37,8 +36,7 @@ struct Inner {
     recency: BTreeMap<u64, ThreadKey>,
     /// Bytes of all threads.
     bytes: usize,
-    /// Grows with every touch of a thread and every run. It starts at the microsecond the store is made: a cursor that
-    /// a client kept from before a restart must not name a run of now.
+    /// Grows with every touch of a thread and every run.
     clock: u64,
     stops: Stops,
     warned: bool,
@@ -48,8 +46,7 @@ impl MemoryStore {
     /// An empty store.
     #[must_use]
     pub fn new(limits: MemoryLimits) -> MemoryStore {
-        let clock = u64::try_from(since_1970().as_micros()).unwrap_or_default();
-        MemoryStore { limits, inner: Mutex::new(Inner { clock, ..Inner::default() }) }
+        MemoryStore { limits, inner: Mutex::default() }
     }
 
     fn begin_now(&self, run: NewRun) -> Result<Begun, BeginError> {
@@ -365,10 +362,6 @@ impl ThreadStore for MemoryStore {
     }
 }
 
-fn since_1970() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -401,20 +394,6 @@ mod tests {
         assert!(bytes <= 10_000 && ids <= bytes, "{bytes} {ids}");
         let (bytes, ids) = counted(MemoryLimits::default(), 100);
         assert!(bytes > ids && ids > 1000, "{bytes} {ids}");
-    }
-
-    #[test]
-    fn runs_are_not_numbered_as_those_before_a_restart() {
-        let before = since_1970().as_micros();
-        let store = MemoryStore::new(MemoryLimits::default());
-        let new = NewRun {
-            thread: "t".into(),
-            run_id: "r".into(),
-            agent_id: "a".into(),
-            input: Arc::new(crate::agui::RunAgentInput::new("t", "r")),
-            name: None,
-        };
-        assert!(u128::from(store.begin_now(new).unwrap().run.number) > before);
     }
 
     crate::store_suite!(suite, async || std::sync::Arc::new(MemoryStore::new(MemoryLimits::default())));

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use rusqlite::{OptionalExtension, params};
-use serde_json::Value;
 
 use super::error::Failure;
 use super::stored::{self, Piece};
@@ -118,7 +117,7 @@ impl Seal {
     pub(super) fn of(mut sealed: SealedRun) -> Seal {
         let unsaid: Vec<&str> = sealed.unsaid.iter().map(|message| message.json()).collect();
         let unsaid = (!unsaid.is_empty()).then(|| Piece::of(format!("[{}]", unsaid.join(",")).as_bytes()));
-        let state = sealed.state.take().map(|state: Value| state.to_string());
+        let state = sealed.state.take().map(|state| state.to_string());
         let frames = Piece::of(sealed.frames.bytes());
         Seal { sealed, frames, unsaid, state }
     }
