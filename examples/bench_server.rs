@@ -156,8 +156,10 @@ impl Stream for Player {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port: u16 = std::env::var("PORT").map_or(Ok(4100), |port| port.parse())?;
-    // The defaults, but for one thread of a thousand runs.
-    let limits = MemoryLimits { max_runs_per_thread: 0, ..MemoryLimits::default() };
+    // The defaults, but for threads of many runs, and for lists of many threads.
+    let max_threads =
+        std::env::var("MAX_THREADS").map_or(Ok(MemoryLimits::default().max_threads), |most| most.parse())?;
+    let limits = MemoryLimits { max_threads, max_runs_per_thread: 0, ..MemoryLimits::default() };
     let mut builder = CopilotRuntime::builder()
         .agent("default", FunctionAgent::new(Player::new).described("Plays what forwardedProps says"))
         .runner(MemoryRunner::with_limits(limits));

@@ -1,7 +1,12 @@
 //! What the numbers were measured on, and how quiet it was there.
 
+use copilotkit_bench::database::Database;
 use copilotkit_bench::failure::Result;
 use copilotkit_bench::process::{self, Usage};
+use copilotkit_bench::stats::Sorted;
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -35,6 +40,23 @@ impl Machine {
             share(all.waiting),
         ))
     }
+}
+
+/// One more sentence: what it takes to keep a page on the disk that servers have their files on.
+pub(crate) fn disk(databases: &Path) -> Result<String> {
+    const PAGES: usize = 200;
+    let place = Database::below(databases)?;
+    let mut file = File::create(place.file())?;
+    let mut times = Vec::with_capacity(PAGES);
+    for _ in 0..PAGES {
+        file.write_all(&[1; 4096])?;
+        let start = Instant::now();
+        file.sync_data()?;
+        times.push(start.elapsed().as_secs_f64() * 1e3);
+    }
+    let times = Sorted::new(times);
+    let [p50, p99] = [0.5, 0.99].map(|share| times.quantile(share));
+    Ok(format!(" A page appended to a file is kept (`fdatasync`) after {p50:.2} ms p50, {p99:.2} ms p99."))
 }
 
 fn processors() -> String {

@@ -7,8 +7,8 @@ mod options;
 
 use clap::Parser;
 use copilotkit_bench::failure::{Failure, Result};
-use copilotkit_bench::scenario::{Lab, Scenario, check};
-use copilotkit_bench::{report, server};
+use copilotkit_bench::scenario::{Group, Lab, Scenario, check};
+use copilotkit_bench::server;
 use machine::Machine;
 use options::{Measure, Options};
 use std::process::ExitCode;
@@ -31,8 +31,13 @@ fn run(options: &Options) -> Result<()> {
     runtime.block_on(async {
         match options.measure {
             Measure::Check => same_bytes(&lab).await,
-            Measure::All => table(&lab, <Scenario as clap::ValueEnum>::value_variants()).await,
-            Measure::Only(scenario) => table(&lab, &[scenario]).await,
+            Measure::All => {
+                let in_memory = group(&lab, Group::InMemory).await;
+                println!();
+                in_memory.and(group(&lab, Group::Durable).await)
+            }
+            Measure::Group(all) => group(&lab, all).await,
+            Measure::Only(scenario) => table(&lab, scenario.group(), [scenario]).await,
         }
     })
 }
@@ -46,7 +51,15 @@ async fn same_bytes(lab: &Lab) -> Result<()> {
     Err(Failure::said(format!("the servers differ\n{}", differences.join("\n"))))
 }
 
-async fn table(lab: &Lab, scenarios: &[Scenario]) -> Result<()> {
+async fn group(lab: &Lab, group: Group) -> Result<()> {
+    table(lab, group, group.scenarios()).await
+}
+
+async fn table(lab: &Lab, group: Group, scenarios: impl IntoIterator<Item = Scenario>) -> Result<()> {
+    let disk = match group {
+        Group::InMemory => String::new(),
+        Group::Durable => machine::disk(&lab.databases)?,
+    };
     let machine = Machine::watch()?;
     let (mut chapters, mut failed) = (Vec::new(), Vec::new());
     for scenario in scenarios {
@@ -57,7 +70,7 @@ async fn table(lab: &Lab, scenarios: &[Scenario]) -> Result<()> {
             Err(failure) => failed.push(format!("{scenario:?} could not be measured: {failure}")),
         }
     }
-    println!("{}\n", machine.description(lab.rounds, lab.window)?);
-    print!("{}", report::markdown(&chapters));
+    println!("{}{disk}\n", machine.description(lab.rounds, lab.window)?);
+    print!("{}", group.table().markdown(&chapters));
     if failed.is_empty() { Ok(()) } else { Err(Failure::said(failed.join("\n"))) }
 }

@@ -1,9 +1,10 @@
 //! The command line, and the servers it stands for.
 
+use clap::builder::PossibleValue;
 use clap::{Parser, ValueEnum};
 use copilotkit_bench::cargo;
 use copilotkit_bench::failure::{Failure, Result};
-use copilotkit_bench::scenario::{Lab, Scenario};
+use copilotkit_bench::scenario::{Group, Lab, Scenario};
 use copilotkit_bench::server::{Kind, Program};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use std::time::Duration;
 /// Measures the CopilotKit runtimes side by side on this machine.
 #[derive(Debug, Parser)]
 pub(crate) struct Options {
-    /// `all`, `check` (do the servers send the same bytes?) or one scenario
+    /// `all`, a group, one scenario, or `check` (do the servers send the same bytes?)
     #[arg(value_parser = measure)]
     pub(crate) measure: Measure,
 
@@ -35,6 +36,11 @@ pub(crate) struct Options {
     /// Leave the Node server out
     #[arg(long)]
     skip_node: bool,
+
+    /// Where servers keep their database files: a folder on the disk to be measured (default: target/databases,
+    /// beside the manifest)
+    #[arg(long, value_name = "DIR")]
+    databases: Option<PathBuf>,
 
     /// How often each server has its turn
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=50))]
@@ -66,6 +72,7 @@ pub(crate) struct Options {
 pub(crate) enum Measure {
     All,
     Check,
+    Group(Group),
     Only(Scenario),
 }
 
@@ -73,13 +80,19 @@ fn measure(name: &str) -> std::result::Result<Measure, String> {
     match name {
         "all" => Ok(Measure::All),
         "check" => Ok(Measure::Check),
-        _ => Scenario::from_str(name, false).map(Measure::Only).map_err(|_| {
-            let names = Scenario::value_variants().iter().filter_map(ValueEnum::to_possible_value);
-            let help =
-                names.map(|name| format!("\n  {:12}{}", name.get_name(), name.get_help().cloned().unwrap_or_default()));
-            format!("one of\n  all\n  check{}", help.collect::<String>())
-        }),
+        _ => Group::from_str(name, false)
+            .map(Measure::Group)
+            .or_else(|_| Scenario::from_str(name, false).map(Measure::Only))
+            .map_err(|_| format!("one of\n  all\n  check{}{}", names::<Group>(), names::<Scenario>())),
     }
+}
+
+/// A line each.
+fn names<T: ValueEnum>() -> String {
+    let names = T::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+    let line =
+        |name: PossibleValue| format!("\n  {:20}{}", name.get_name(), name.get_help().cloned().unwrap_or_default());
+    names.map(line).collect()
 }
 
 impl Options {
@@ -87,18 +100,26 @@ impl Options {
     pub(crate) fn lab(&self) -> Result<Lab> {
         let here = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from("bench"), PathBuf::from);
         let bare = cargo::build(&here, "--bin", "bare")?;
+        let databases = self.databases.clone().unwrap_or_else(|| here.join("target/databases"));
         let mut programs = Vec::new();
+        let mut both = |in_memory: Program, durable: Kind| {
+            programs.push(Program { kind: durable, databases: Some(databases.clone()), ..in_memory.clone() });
+            programs.push(in_memory);
+        };
         if !self.skip_ours {
-            programs.push(Program { args: self.ours_arg.clone(), ..self.program(Kind::Ours, self.our_server(&here)?) });
+            let ours = self.program(Kind::Ours, self.our_server(&here)?);
+            both(Program { args: self.ours_arg.clone(), ..ours }, Kind::OursDurable);
         }
         if !self.skip_node {
             let script = node_server(&self.node.clone().unwrap_or_else(|| here.join("node")))?;
-            programs.push(Program { args: vec![script.into()], ..self.program(Kind::Node, "node".into()) });
+            let node = self.program(Kind::Node, "node".into());
+            both(Program { args: vec![script.into()], ..node }, Kind::NodeDurable);
         }
         programs.push(self.program(Kind::Bare, bare.clone()));
         programs.push(self.program(Kind::BareWhole, bare.clone()).with_env("BARE_WRITE", "whole"));
         Ok(Lab {
             programs,
+            databases: databases.clone(),
             upstream: Program { core: self.generator_core, ..self.program(Kind::Bare, bare) },
             rounds: self.rounds.into(),
             window: Duration::from_secs(self.seconds),
@@ -107,7 +128,15 @@ impl Options {
     }
 
     fn program(&self, kind: Kind, path: PathBuf) -> Program {
-        Program { kind, path, args: Vec::new(), env: Vec::new(), core: self.server_core, verbose: self.verbose }
+        Program {
+            kind,
+            path,
+            args: Vec::new(),
+            databases: None,
+            env: Vec::new(),
+            core: self.server_core,
+            verbose: self.verbose,
+        }
     }
 
     fn our_server(&self, here: &Path) -> Result<PathBuf> {

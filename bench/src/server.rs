@@ -1,9 +1,10 @@
 //! The servers under test: how each is started, pinned to its core, and ended.
 
+use crate::database::Database;
 use crate::failure::{Failure, Result};
 use crate::load::{Request, Target, single};
 use crate::process::Pid;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -21,10 +22,14 @@ const NO_UPSTREAM: &str = "http://127.0.0.1:9/agent";
 /// Which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// This project.
+    /// This project, threads in memory.
     Ours,
-    /// The released Node runtime.
+    /// This project, threads in a SQLite file.
+    OursDurable,
+    /// The released Node runtime, threads in memory.
     Node,
+    /// The released Node runtime, threads in a SQLite file.
+    NodeDurable,
     /// The bare HTTP server, one write per event.
     Bare,
     /// The bare HTTP server, one write per run.
@@ -36,7 +41,9 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Kind::Ours => "ours",
+            Kind::OursDurable => "ours, SQLite",
             Kind::Node => "Node",
+            Kind::NodeDurable => "Node, SQLite",
             Kind::Bare => "bare",
             Kind::BareWhole => "bare, one write",
         }
@@ -52,6 +59,8 @@ pub struct Program {
     pub path: PathBuf,
     /// Its arguments.
     pub args: Vec<OsString>,
+    /// Where it makes its database file, `--db`; None for one that keeps nothing.
+    pub databases: Option<PathBuf>,
     /// Its environment, beyond what every server gets.
     pub env: Vec<(&'static str, String)>,
     /// Its core.
@@ -70,6 +79,8 @@ pub struct Running {
     /// From the start of the process to its first answer.
     pub first_answer: Duration,
     child: Child,
+    /// Removed when the process has ended.
+    database: Option<Database>,
 }
 
 impl Program {
@@ -85,12 +96,15 @@ impl Program {
     /// # Errors
     /// When it can't be started, or does not answer in time.
     pub async fn start(&self) -> Result<Running> {
+        let database = self.databases.as_deref().map(Database::below).transpose()?;
+        let file = database.as_ref().map(Database::file);
         let port = free_port()?;
         let start = Instant::now();
         let child = Command::new("taskset")
             .args(["-c", &self.core.to_string()])
             .arg(&self.path)
             .args(&self.args)
+            .args(file.iter().flat_map(|file| [OsStr::new("--db"), file.as_os_str()]))
             .env("UPSTREAM_URL", NO_UPSTREAM)
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .env("PORT", port.to_string())
@@ -101,7 +115,7 @@ impl Program {
             .stderr(self.output())
             .spawn()?;
         let target = Target::local(port);
-        let mut running = Running { kind: self.kind, target, first_answer: Duration::ZERO, child };
+        let mut running = Running { kind: self.kind, target, first_answer: Duration::ZERO, child, database };
         while single::fetch(target, Request::info().fresh()).await.is_err() {
             if let Some(status) = running.child.try_wait()? {
                 return Err(Failure::said(format!("{} ended at once: {status}", self.kind.name())));
@@ -125,6 +139,11 @@ impl Running {
     /// Its process: `taskset` has become the server.
     pub fn pid(&self) -> Pid {
         Pid::new(self.child.id())
+    }
+
+    /// Its database, if it has one.
+    pub fn database(&self) -> Option<&Database> {
+        self.database.as_ref()
     }
 }
 

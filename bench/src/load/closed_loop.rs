@@ -4,7 +4,7 @@ use super::{Connection, MOST_CONNECTIONS, PATIENCE, Request, Target};
 use crate::failure::{Failure, Result};
 use crate::process::{self, Pid, Usage};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -78,7 +78,19 @@ impl Measured {
 struct Counters {
     answers: AtomicU64,
     lines: AtomicU64,
-    stop: AtomicBool,
+    /// Requests that may still be sent.
+    left: AtomicU64,
+}
+
+impl Counters {
+    fn allowing(requests: u64) -> Counters {
+        Counters { left: AtomicU64::new(requests), ..Counters::default() }
+    }
+
+    /// Whether one more request may be sent.
+    fn take_turn(&self) -> bool {
+        self.left.try_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+    }
 }
 
 impl ClosedLoop {
@@ -87,23 +99,37 @@ impl ClosedLoop {
     /// # Errors
     /// When any answer is wrong or missing.
     pub async fn measure(self) -> Result<Measured> {
-        let counters = Arc::new(Counters::default());
-        let mut clients = JoinSet::new();
-        for _ in 0..self.clients.min(MOST_CONNECTIONS) {
-            clients.spawn(client(self.target, self.request.clone(), self.lines, counters.clone()));
-        }
+        let counters = Arc::new(Counters::allowing(u64::MAX));
+        let clients = self.clients(&counters);
         sleep(RAMP).await;
         let before = Snapshot::take(self.pid, &counters)?;
         sleep(self.window).await;
         let measured = Snapshot::take(self.pid, &counters)?.since(&before);
-        counters.stop.store(true, Ordering::Relaxed);
-        while let Some(ended) = clients.join_next().await {
-            ended.map_err(|error| Failure::said(error.to_string()))??;
-        }
+        counters.left.store(0, Ordering::Relaxed);
+        all_ended(clients).await?;
         if measured.answers + measured.events == 0 {
             return Err(Failure::said("nothing arrived within the window"));
         }
         Ok(measured)
+    }
+
+    /// Loads the server with so many requests, however long that takes.
+    ///
+    /// # Errors
+    /// When any answer is wrong or missing.
+    pub async fn measure_requests(self, requests: u64) -> Result<Measured> {
+        let counters = Arc::new(Counters::allowing(requests));
+        let before = Snapshot::take(self.pid, &counters)?;
+        all_ended(self.clients(&counters)).await?;
+        Ok(Snapshot::take(self.pid, &counters)?.since(&before))
+    }
+
+    fn clients(&self, counters: &Arc<Counters>) -> JoinSet<Result<()>> {
+        let mut clients = JoinSet::new();
+        for _ in 0..self.clients.min(MOST_CONNECTIONS) {
+            clients.spawn(client(self.target, self.request.clone(), self.lines, counters.clone()));
+        }
+        clients
     }
 
     /// One client, and whole answers only: until the window is over and the last answer complete.
@@ -125,9 +151,16 @@ impl ClosedLoop {
     }
 }
 
+async fn all_ended(mut clients: JoinSet<Result<()>>) -> Result<()> {
+    while let Some(ended) = clients.join_next().await {
+        ended.map_err(|error| Failure::said(error.to_string()))??;
+    }
+    Ok(())
+}
+
 async fn client(target: Target, mut request: Request, lines: u64, counters: Arc<Counters>) -> Result<()> {
     let mut connection = Connection::open(target, BUFFER).await?;
-    while !counters.stop.load(Ordering::Relaxed) {
+    while counters.take_turn() {
         if !connection.is_reusable() {
             connection = Connection::open(target, BUFFER).await?;
         }

@@ -32,12 +32,16 @@ pub struct Workload {
     agent: Agent,
     props: String,
     history: usize,
+    text: &'static str,
 }
+
+/// What the user says, unless told otherwise.
+const TEXT: &str = "And what would you do next?";
 
 impl Workload {
     /// Runs of the in-process agent with these `forwardedProps`, a JSON object.
     pub fn runs(props: impl Into<String>) -> Workload {
-        Workload { agent: Agent::Default, props: props.into(), history: 0 }
+        Workload { agent: Agent::Default, props: props.into(), history: 0, text: TEXT }
     }
 
     /// The same of the proxied agent.
@@ -49,6 +53,12 @@ impl Workload {
     #[must_use]
     pub fn with_history(self, messages: usize) -> Workload {
         Workload { history: messages, ..self }
+    }
+
+    /// In which the user's message also holds the number of the run, a word like no other.
+    #[must_use]
+    pub fn numbered(self) -> Workload {
+        Workload { text: concat!("And what would you do next with parcel ", "##########", "?"), ..self }
     }
 
     /// A run on a thread of its own each time.
@@ -85,12 +95,13 @@ impl Workload {
         format!(
             concat!(
                 r#"{{"threadId":"{thread}","runId":"r-{id}","state":{{}},"messages":[{messages}"#,
-                r#"{{"id":"u-{id}","role":"user","content":"And what would you do next?"}}],"#,
+                r#"{{"id":"u-{id}","role":"user","content":"{text}"}}],"#,
                 r#""tools":[],"context":[],"forwardedProps":{props}}}"#
             ),
             thread = thread,
             id = PLACEHOLDER,
             messages = messages,
+            text = self.text,
             props = self.props,
         )
     }
@@ -126,8 +137,17 @@ pub struct Request {
 impl Request {
     /// `GET /info` of the runtime.
     pub fn info() -> Request {
-        let head = "GET /api/copilotkit/info HTTP/1.1\r\nhost: localhost\r\n\r\n";
-        Request { bytes: head.as_bytes().to_vec(), ids: Vec::new() }
+        Request::get("info")
+    }
+
+    /// A page of the threads. `query` is made of words that need no escapes.
+    pub fn threads(query: &str) -> Request {
+        Request::get(&format!("threads?{query}"))
+    }
+
+    fn get(path: &str) -> Request {
+        let head = format!("GET /api/copilotkit/{path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        Request { bytes: head.into_bytes(), ids: Vec::new() }
     }
 
     fn post(path: &str, body: &str) -> Request {

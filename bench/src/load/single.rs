@@ -3,7 +3,7 @@
 use super::{Connection, Request, Target};
 use crate::failure::Result;
 use crate::stats::Sorted;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Bytes read at a time.
 const BUFFER: usize = 64 * 1024;
@@ -24,10 +24,22 @@ pub struct Times {
 ///
 /// # Errors
 /// When an answer fails.
-pub async fn measure(target: Target, mut request: Request, times: usize) -> Result<Times> {
-    let (mut first, mut whole) = (Vec::with_capacity(times), Vec::with_capacity(times));
+pub async fn measure(target: Target, request: Request, times: usize) -> Result<Times> {
+    measure_within(target, request, times, Duration::MAX).await
+}
+
+/// As [`measure`], but no further request is sent when this time is over.
+///
+/// # Errors
+/// As there.
+pub async fn measure_within(target: Target, mut request: Request, times: usize, within: Duration) -> Result<Times> {
+    let (mut first, mut whole) = (Vec::new(), Vec::new());
     let mut connection = Connection::open(target, BUFFER).await?;
+    let begin = Instant::now();
     for _ in 0..times.min(MOST_ANSWERS) {
+        if begin.elapsed() > within {
+            break;
+        }
         if !connection.is_reusable() {
             connection = Connection::open(target, BUFFER).await?;
         }

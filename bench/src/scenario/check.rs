@@ -12,10 +12,10 @@ struct Case {
     kinds: &'static [Kind],
 }
 
-const ALL: &[Kind] = &[Kind::Ours, Kind::Node, Kind::Bare, Kind::BareWhole];
+const ALL: &[Kind] = &[Kind::Ours, Kind::OursDurable, Kind::Node, Kind::NodeDurable, Kind::Bare, Kind::BareWhole];
 
 /// Those that keep what they sent.
-const STORING: &[Kind] = &[Kind::Ours, Kind::Node];
+const STORING: &[Kind] = &[Kind::Ours, Kind::OursDurable, Kind::Node, Kind::NodeDurable];
 
 pub(super) async fn compare(lab: &Lab) -> Result<Vec<String>> {
     let upstream = lab.upstream.start().await?;

@@ -13,7 +13,7 @@ pub(super) async fn measure(lab: &Lab) -> Result<Chapter> {
         request: Request::info(),
         events: 0,
         unit: Unit::Answer,
-        rate: Target::TimesNode(25.0),
+        rate: Target::AtLeastTimes(25.0, Kind::Node),
         cpu: Target::None,
     };
     let title = "10. GET /info, 16 clients".into();

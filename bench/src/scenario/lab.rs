@@ -5,10 +5,14 @@ use crate::load::Request;
 use crate::load::closed_loop::ClosedLoop;
 use crate::report::Samples;
 use crate::server::{Kind, Program, Running};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Clients of every closed loop that does not say otherwise.
 const CLIENTS: usize = 16;
+
+/// The servers of the scenarios about threads that are kept.
+pub(super) const DURABLE: &[Kind] = &[Kind::OursDurable, Kind::Ours, Kind::NodeDurable];
 
 /// The servers and how long they are measured.
 #[derive(Clone, Debug)]
@@ -17,6 +21,8 @@ pub struct Lab {
     pub programs: Vec<Program>,
     /// The AG-UI server behind the agent `remote`.
     pub upstream: Program,
+    /// Where those that keep threads have their files.
+    pub databases: PathBuf,
     /// How often each server has its turn.
     pub rounds: usize,
     /// How long a turn is.

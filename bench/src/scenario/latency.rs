@@ -1,6 +1,6 @@
-//! 5: how long one run takes when nothing else happens.
+//! 5 and 13: how long one run takes when nothing else happens.
 
-use super::lab::Lab;
+use super::lab::{DURABLE, Lab};
 use super::throughput::PROPS;
 use crate::failure::Result;
 use crate::load::{Workload, single};
@@ -11,7 +11,18 @@ use crate::server::Kind;
 const RUNS: usize = 500;
 
 pub(super) async fn measure(lab: &Lab) -> Result<Chapter> {
-    let servers = lab.start(&[Kind::Ours, Kind::Node, Kind::Bare]).await?;
+    let title = "5. One client, one run of 100 deltas at a time";
+    chapter(lab, title, &[Kind::Ours, Kind::Node, Kind::Bare], Target::AtMost(0.5)).await
+}
+
+/// The same with threads that are kept.
+pub(super) async fn durable(lab: &Lab) -> Result<Chapter> {
+    let title = "13. One client, one run of 100 deltas at a time";
+    chapter(lab, title, DURABLE, Target::AtMost(2.0)).await
+}
+
+async fn chapter(lab: &Lab, title: &str, kinds: &[Kind], target: Target) -> Result<Chapter> {
+    let servers = lab.start(kinds).await?;
     let request = Workload::runs(PROPS).run();
     lab.warm_up(&servers, &request).await?;
     let [p50, p99, first, first_p99] = lab
@@ -22,9 +33,9 @@ pub(super) async fn measure(lab: &Lab) -> Result<Chapter> {
         })
         .await?;
     Ok(Chapter {
-        title: "5. One client, one run of 100 deltas at a time".into(),
+        title: title.into(),
         metrics: vec![
-            Metric::new("run p50, ms", p50, Target::AtMost(0.5)),
+            Metric::new("run p50, ms", p50, target),
             Metric::new("run p99, ms", p99, Target::None),
             Metric::new("time to first event p50, ms", first, Target::None),
             Metric::new("time to first event p99, ms", first_p99, Target::None),

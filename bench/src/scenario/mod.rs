@@ -1,11 +1,14 @@
 //! What is measured. One file per scenario; each tells its lines of the table.
 
 mod check;
+mod growth;
 mod history;
 mod info;
 mod lab;
 mod latency;
+mod list;
 mod long;
+mod long_thread;
 mod memory;
 mod proxy;
 mod replay;
@@ -18,7 +21,7 @@ mod throughput;
 pub use lab::Lab;
 
 use crate::failure::Result;
-use crate::report::Chapter;
+use crate::report::{Chapter, Table};
 
 /// The scenarios, in the order of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -45,9 +48,55 @@ pub enum Scenario {
     Info,
     /// 11: the agent that proxies another server
     Proxy,
+    /// 12: as 1, with threads that are kept
+    DurableThroughput,
+    /// 13: as 5, with threads that are kept
+    DurableLatency,
+    /// 14: as 9, with threads that are kept
+    DurableReplay,
+    /// 15: as 6, with threads that are kept
+    DurableStreams,
+    /// 16: start of a run on a thread of 10,000 runs
+    DurableStart,
+    /// 17: pages of the list of 100,000 threads
+    DurableList,
+    /// 18: memory over 50,000 threads
+    DurableMemory,
+    /// 19: size of the file per run
+    DurableSize,
+}
+
+/// Scenarios of one table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Group {
+    /// 1 to 11: threads in memory, beside Node and the bare server
+    InMemory,
+    /// 12 to 19: threads in a SQLite file, beside memory and Node on SQLite
+    Durable,
+}
+
+impl Group {
+    /// Its scenarios, in order.
+    pub fn scenarios(self) -> impl Iterator<Item = Scenario> {
+        let all = <Scenario as clap::ValueEnum>::value_variants();
+        all.iter().copied().filter(move |scenario| scenario.group() == self)
+    }
+
+    /// How they are shown.
+    pub fn table(self) -> Table {
+        match self {
+            Group::InMemory => Table::IN_MEMORY,
+            Group::Durable => Table::DURABLE,
+        }
+    }
 }
 
 impl Scenario {
+    /// Where it belongs.
+    pub fn group(self) -> Group {
+        if self as usize >= Scenario::DurableThroughput as usize { Group::Durable } else { Group::InMemory }
+    }
+
     /// Measures it.
     ///
     /// # Errors
@@ -65,6 +114,14 @@ impl Scenario {
             Scenario::Replay => Ok(vec![replay::measure(lab).await?]),
             Scenario::Info => Ok(vec![info::measure(lab).await?]),
             Scenario::Proxy => proxy::measure(lab).await,
+            Scenario::DurableThroughput => Ok(vec![throughput::durable(lab).await?]),
+            Scenario::DurableLatency => Ok(vec![latency::durable(lab).await?]),
+            Scenario::DurableReplay => Ok(vec![replay::durable(lab).await?]),
+            Scenario::DurableStreams => Ok(vec![streams::durable(lab).await?]),
+            Scenario::DurableStart => Ok(vec![long_thread::measure(lab).await?]),
+            Scenario::DurableList => Ok(vec![list::measure(lab).await?]),
+            Scenario::DurableMemory => Ok(vec![growth::memory(lab).await?]),
+            Scenario::DurableSize => Ok(vec![growth::size(lab).await?]),
         }
     }
 }

@@ -31,7 +31,7 @@ async fn throughput(lab: &Lab, servers: &[Running]) -> Result<Chapter> {
         request: Workload::remote(PROPS).run(),
         events: events(),
         unit: Unit::Event,
-        rate: Target::TimesNode(5.0),
+        rate: Target::AtLeastTimes(5.0, Kind::Node),
         cpu: Target::None,
     };
     let title = "11a. Proxied agent, 16 clients, runs of 100 deltas".into();

@@ -1,6 +1,6 @@
-//! 9: connecting to a thread with a long past.
+//! 9 and 14: connecting to a thread with a long past.
 
-use super::lab::Lab;
+use super::lab::{DURABLE, Lab};
 use crate::failure::{Failure, Result};
 use crate::load::{Request, Workload, single};
 use crate::report::{Chapter, Metric, Target};
@@ -15,9 +15,19 @@ const CONNECTS: usize = 50;
 const THREAD: &str = "replayed";
 
 pub(super) async fn measure(lab: &Lab) -> Result<Chapter> {
+    let title = "9. Connect to a thread of 1,000 runs of 20 deltas";
+    chapter(lab, title, &[Kind::Ours, Kind::Node, Kind::Bare], 6.0).await
+}
+
+/// The same with threads that are kept.
+pub(super) async fn durable(lab: &Lab) -> Result<Chapter> {
+    chapter(lab, "14. Connect to a thread of 1,000 runs of 20 deltas", DURABLE, 10.0).await
+}
+
+async fn chapter(lab: &Lab, title: &str, kinds: &[Kind], whole_within: f64) -> Result<Chapter> {
     let workload = Workload::runs(format!(r#"{{"deltas":20,"replay":{RUNS}}}"#));
     let mut servers = Vec::new();
-    for program in lab.only(&[Kind::Ours, Kind::Node, Kind::Bare]) {
+    for program in lab.only(kinds) {
         let server = program.with_env("MAX_RUNS_PER_THREAD", (2 * RUNS).to_string()).start().await?;
         prepare(&server, &workload).await?;
         servers.push(server);
@@ -30,9 +40,9 @@ pub(super) async fn measure(lab: &Lab) -> Result<Chapter> {
         })
         .await?;
     Ok(Chapter {
-        title: "9. Connect to a thread of 1,000 runs of 20 deltas".into(),
+        title: title.into(),
         metrics: vec![
-            Metric::new("whole replay p50, ms", whole, Target::AtMost(6.0)),
+            Metric::new("whole replay p50, ms", whole, Target::AtMost(whole_within)),
             Metric::new("first byte p50, ms", first, Target::AtMost(2.0)),
         ],
     })

@@ -14,7 +14,7 @@ pub(super) async fn measure(lab: &Lab) -> Result<Chapter> {
         request: Workload::runs(r#"{"deltas":10}"#).run(),
         events: Props { deltas: 10, ..Props::default() }.events(),
         unit: Unit::Run,
-        rate: Target::TimesNode(30.0),
+        rate: Target::AtLeastTimes(30.0, Kind::Node),
         cpu: Target::None,
     };
     let title = "2. Closed loop, 16 clients, runs of 10 deltas".into();
