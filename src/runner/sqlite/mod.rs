@@ -3,14 +3,18 @@
 //! One thread writes, and commits what several runs ask for together; a few others read. What a call answers is on
 //! the disk. Several processes may use one file.
 
+mod desk;
 mod error;
 mod history;
+mod lease;
 mod lists;
 mod readers;
+mod recover;
 mod removal;
 mod runs;
 mod schema;
 mod search;
+mod stops;
 mod store;
 mod stored;
 #[cfg(test)]
@@ -58,11 +62,14 @@ pub struct SqliteRunner {
 pub struct SqliteOptions {
     /// How many threads read. Default: 4.
     pub readers: usize,
+    /// For how long a process may hang before others take it for dead and close its runs. One that is gone is noticed
+    /// at once where files can be locked. Default: 5 seconds.
+    pub lease: Duration,
 }
 
 impl Default for SqliteOptions {
     fn default() -> SqliteOptions {
-        SqliteOptions { readers: 4 }
+        SqliteOptions { readers: 4, lease: Duration::from_secs(5) }
     }
 }
 

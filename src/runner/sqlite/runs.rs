@@ -5,12 +5,17 @@ use std::sync::Arc;
 use rusqlite::{OptionalExtension, params};
 
 use super::error::Failure;
+use super::recover;
 use super::stored::{self, Piece};
 use super::writer::Write;
-use crate::runner::{Begun, NewRun, OpenRun, SealedRun, StoreError};
+use crate::runner::{AskedStop, Begun, NewRun, OpenRun, SealedRun, StoreError};
 
 /// The low bits of a run's number are its place on the thread, the rest is the thread.
 const PLACE_BITS: u32 = 24;
+
+/// How a run was asked to stop.
+const STOP: i64 = 1;
+pub(super) const FORGET: i64 = 2;
 
 /// The thread of a run.
 pub(super) fn thread_of(number: i64) -> i64 {
@@ -34,6 +39,36 @@ pub(super) fn key(number: u64) -> i64 {
 
 /// Opens a run; `None` if the thread has one open.
 pub(super) fn begin(write: &mut Write<'_>, run: &NewRun) -> Result<Option<Begun>, Failure> {
+    const OPEN: &str = "
+        INSERT INTO open_runs (thread, number, epoch, began_at, run_id, agent_id, input)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    const STATE: &str = "SELECT state FROM states WHERE thread = ?1";
+
+    let admitted = match admit(write, run)? {
+        None if recover::close_if_dead(write, &run.thread)? => admit(write, run)?,
+        admitted => admitted,
+    };
+    let Some((thread, place)) = admitted else { return Ok(None) };
+    if place >> PLACE_BITS != 0 {
+        return Err(Failure::because("the thread has 16,777,215 runs and takes no more: begin a new one"));
+    }
+    let number = number_of(thread, place);
+    let known = hear(write, thread, place, run)?;
+    let input = run.input.to_json_with_messages(|index, _| !known.get(index).copied().unwrap_or(false));
+    let (epoch, now) = (write.epoch()?, write.now());
+    let kept = Piece::of(input.as_bytes());
+    write.sql(OPEN)?.execute(params![thread, number, epoch, now, &*run.run_id, &*run.agent_id, kept])?;
+    let state = match place {
+        1 => None,
+        _ => write.sql(STATE)?.query_row([thread], |row| row.get::<_, String>(0)).optional()?,
+    };
+    let state = state.map(|json| stored::value(&json)).transpose()?.map(Arc::new);
+    let run = OpenRun { thread: run.thread.clone(), number: number.cast_unsigned() };
+    Ok(Some(Begun { run, known, input, state }))
+}
+
+/// Finds or makes the thread of a run, unless it has a run open. Answers its id, and the run's place on it.
+fn admit(write: &mut Write<'_>, run: &NewRun) -> Result<Option<(i64, i64)>, Failure> {
     const ADMIT: &str = "
         INSERT INTO threads (owner, thread_id, agent_id, name, created_at, updated_at, active, next_run)
         VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, 2)
@@ -42,36 +77,11 @@ pub(super) fn begin(write: &mut Write<'_>, run: &NewRun) -> Result<Option<Begun>
             updated_at = max(updated_at, excluded.updated_at), active = excluded.active, next_run = next_run + 1
         WHERE NOT EXISTS (SELECT 1 FROM open_runs WHERE thread = threads.id)
         RETURNING id, next_run - 1";
-    const OPEN: &str = "
-        INSERT INTO open_runs (thread, number, epoch, began_at, run_id, agent_id, input)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-    const STATE: &str = "SELECT state FROM states WHERE thread = ?1";
 
     let (active, now) = (write.next_active()?, write.now());
     let key = &run.thread;
-    let admitted = write
-        .sql(ADMIT)?
-        .query_row(params![key.owner.as_str(), &*key.id, &*run.agent_id, run.name.as_deref(), now, active], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
-        })
-        .optional()?;
-    let Some((thread, place)) = admitted else { return Ok(None) };
-    if place >> PLACE_BITS != 0 {
-        return Err(Failure::because("the thread has 16,777,215 runs and takes no more: begin a new one"));
-    }
-    let number = number_of(thread, place);
-    let known = hear(write, thread, place, run)?;
-    let input = run.input.to_json_with_messages(|index, _| !known.get(index).copied().unwrap_or(false));
-    let epoch = 0;
-    let kept = Piece::of(input.as_bytes());
-    write.sql(OPEN)?.execute(params![thread, number, epoch, now, &*run.run_id, &*run.agent_id, kept])?;
-    let state = match place {
-        1 => None,
-        _ => write.sql(STATE)?.query_row([thread], |row| row.get::<_, String>(0)).optional()?,
-    };
-    let state = state.map(|json| stored::value(&json)).transpose()?.map(Arc::new);
-    let run = OpenRun { thread: key.clone(), number: number.cast_unsigned() };
-    Ok(Some(Begun { run, known, input, state }))
+    let row = params![key.owner.as_str(), &*key.id, &*run.agent_id, run.name.as_deref(), now, active];
+    Ok(write.sql(ADMIT)?.query_row(row, |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
 }
 
 /// Notes the ids of the posted messages. Says which were known before the run.
@@ -163,6 +173,14 @@ pub(super) fn seal(write: &mut Write<'_>, run: &OpenRun, seal: &Seal) -> Result<
     let active = write.next_active()?;
     write.sql(REST)?.execute(params![thread, now, active])?;
     Ok(())
+}
+
+/// Notes that somebody wants an open run to stop. False if it is not open, or was asked as much already.
+pub(super) fn ask_to_stop(write: &Write<'_>, stop: &AskedStop) -> Result<bool, Failure> {
+    const ASK: &str = "UPDATE open_runs SET stop_asked = ?3 WHERE thread = ?1 AND number = ?2 AND stop_asked < ?3";
+    let number = key(stop.run.number);
+    let how = if stop.forget { FORGET } else { STOP };
+    Ok(write.sql(ASK)?.execute([thread_of(number), number, how])? > 0)
 }
 
 /// Ends a run as if it had never begun.

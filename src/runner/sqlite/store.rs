@@ -5,26 +5,34 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
 use serde_json::Value;
+use tokio_util::sync::DropGuard;
 
+use super::desk::Desk;
 use super::error::OpenError;
+use super::lease::Presence;
 use super::readers::Readers;
 use super::runs::Seal;
 use super::stored::Piece;
 use super::writer::Writer;
-use super::{SqliteOptions, history, lists, removal, runs, schema, search};
+use super::{SqliteOptions, history, lists, removal, runs, search, stops};
 use crate::agui::Frames;
 use crate::runner::words::Words;
 use crate::runner::{
-    ActiveRun, BeginError, Begun, History, NewRun, OpenRun, Owner, Said, SealedRun, StoreError, ThreadEntry, ThreadKey,
-    ThreadList, ThreadPatch, ThreadQuery, ThreadStore,
+    ActiveRun, AskedStop, BeginError, Begun, History, NewRun, OpenRun, Owner, Said, SealedRun, StoreError, ThreadEntry,
+    ThreadKey, ThreadList, ThreadPatch, ThreadQuery, ThreadStore,
 };
 
 /// A [`ThreadStore`] in a SQLite file.
 #[derive(Debug)]
 pub struct SqliteStore {
     writer: Writer,
-    readers: Readers,
+    readers: Arc<Readers>,
+    presence: Arc<Presence>,
+    _closing: DropGuard,
+    #[cfg(test)]
+    killed: Arc<std::sync::atomic::AtomicBool>,
     /// Removed with the store.
     #[cfg(test)]
     pub(super) place: Option<super::tests::files::TempFile>,
@@ -40,16 +48,37 @@ impl SqliteStore {
         if file.as_os_str().is_empty() || file.as_os_str() == ":memory:" {
             return Err(OpenError::NoFile);
         }
-        let connection = schema::open_writer(&file)?;
-        let readers = Readers::start(&file, options.readers)?;
-        let writer = Writer::start(connection, file)
-            .map_err(|error| StoreError::Failed(format!("no thread to write with: {error}")))?;
+        let presence = Arc::new(Presence::default());
+        #[cfg(test)]
+        let killed = Arc::default();
+        let writer = Writer::start(|queue| {
+            Desk::open(
+                &file,
+                options,
+                presence.clone(),
+                queue,
+                #[cfg(test)]
+                Arc::clone(&killed),
+            )
+        })?;
+        let readers = Arc::new(Readers::start(&file, options.readers)?);
         Ok(SqliteStore {
             writer,
             readers,
+            _closing: presence.closed.clone().drop_guard(),
+            presence,
+            #[cfg(test)]
+            killed,
             #[cfg(test)]
             place: None,
         })
+    }
+
+    /// Ends as if the process were killed.
+    #[cfg(test)]
+    pub(super) async fn kill(self) {
+        self.killed.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.close().await;
     }
 
     async fn search(&self, query: ThreadQuery) -> Result<ThreadList, StoreError> {
@@ -103,6 +132,14 @@ impl ThreadStore for SqliteStore {
         self.readers.run(move |connection| history::active(connection, &thread)).boxed()
     }
 
+    fn ask_to_stop(&self, stop: AskedStop) -> BoxFuture<'_, Result<bool, StoreError>> {
+        self.writer.run(0, move |write| runs::ask_to_stop(write, &stop)).boxed()
+    }
+
+    fn stop_requests(&self) -> BoxStream<'static, AskedStop> {
+        stops::requests(&self.readers, &self.presence)
+    }
+
     fn history(
         &self,
         thread: &ThreadKey,
@@ -147,6 +184,7 @@ impl ThreadStore for SqliteStore {
 
     fn close(&self) -> BoxFuture<'_, ()> {
         async {
+            self.presence.closed.cancel();
             self.readers.close().await;
             // Last, so that it leaves the file alone in its place.
             self.writer.close().await;

@@ -1,26 +1,22 @@
-//! The one thread that writes. What is asked for while it is committing is committed together next, so that runs
-//! share the waiting for the disk.
+//! The way to the one thread that writes, and what work sees there.
 
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::thread;
 
 use parking_lot::Mutex;
-use rusqlite::{CachedStatement, Connection, Transaction, TransactionBehavior};
+use rusqlite::{CachedStatement, Connection, Transaction};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::desk::Desk;
 use super::error::Failure;
+use super::lease::Lease;
 use crate::runner::StoreError;
 use crate::runner::listing::now;
 
 /// How much may wait to be written, in units of 1 KiB; what comes then waits outside.
 const ROOM: usize = 64 * 1024;
-/// How much is committed at once at most.
-const GROUP: usize = 256;
-const GROUP_BYTES: usize = 4 * 1024 * 1024;
 
 /// The way to the thread that writes.
 #[derive(Debug)]
@@ -31,8 +27,11 @@ pub(super) struct Writer {
     ended: CancellationToken,
 }
 
+/// What is asked for, in order.
+pub(super) type Queue = mpsc::Receiver<Box<dyn Job>>;
+
 /// One piece of work inside a transaction.
-trait Job: Send {
+pub(super) trait Job: Send {
     /// Does it. It is done again if the transaction could not be committed.
     fn work(&mut self, write: &mut Write<'_>) -> Result<(), Failure>;
     /// Tells who asked.
@@ -66,18 +65,22 @@ impl<T: Send, F: FnMut(&mut Write<'_>) -> Result<T, Failure> + Send> Job for Ask
 }
 
 impl Writer {
-    /// Starts the thread over a connection.
-    pub(super) fn start(connection: Connection, file: PathBuf) -> std::io::Result<Writer> {
+    /// Starts the thread at its desk, which `set_up` makes of the queue.
+    pub(super) fn start<E>(set_up: impl FnOnce(Queue) -> Result<Desk, E>) -> Result<Writer, E>
+    where
+        E: From<StoreError>,
+    {
         let (sender, queue) = mpsc::channel();
         let ended = CancellationToken::new();
         let signal = ended.clone().drop_guard();
-        let desk = Desk { connection, file, queue };
+        let mut desk = set_up(queue)?;
         let serve = move || {
             desk.serve();
             // The file is left alone first.
             drop((desk, signal));
         };
-        thread::Builder::new().name("sqlite-writer".to_owned()).spawn(serve)?;
+        let thread = thread::Builder::new().name("sqlite-writer".to_owned()).spawn(serve);
+        thread.map_err(|error| StoreError::Failed(format!("no thread to write with: {error}")))?;
         Ok(Writer { queue: Mutex::new(Some(sender)), room: Arc::new(Semaphore::new(ROOM)), ended })
     }
 
@@ -110,22 +113,25 @@ fn gone() -> StoreError {
     StoreError::Failed("the store is closed".to_owned())
 }
 
-/// What the thread has.
-struct Desk {
-    connection: Connection,
-    file: PathBuf,
-    queue: mpsc::Receiver<Box<dyn Job>>,
-}
-
 /// A transaction that writes.
 pub(super) struct Write<'c> {
     transaction: Transaction<'c>,
+    lease: &'c mut Lease,
     now: i64,
     /// The last activity of any thread, once it was looked up.
     active: Option<i64>,
 }
 
-impl Write<'_> {
+impl<'c> Write<'c> {
+    pub(super) fn new(transaction: Transaction<'c>, lease: &'c mut Lease) -> Write<'c> {
+        Write { transaction, lease, now: now(), active: None }
+    }
+
+    /// Keeps what was done.
+    pub(super) fn commit(self) -> rusqlite::Result<()> {
+        self.transaction.commit()
+    }
+
     /// A statement, prepared once.
     pub(super) fn sql(&self, sql: &str) -> rusqlite::Result<CachedStatement<'_>> {
         self.transaction.prepare_cached(sql)
@@ -141,6 +147,16 @@ impl Write<'_> {
         self.now
     }
 
+    /// The epoch under which runs begin.
+    pub(super) fn epoch(&mut self) -> Result<i64, Failure> {
+        self.lease.hold(&self.transaction)
+    }
+
+    /// This process's lease, and the transaction to use it in.
+    pub(super) fn lease(&mut self) -> (&mut Lease, &Connection) {
+        (self.lease, &self.transaction)
+    }
+
     /// A number for an activity, larger than that of any before.
     pub(super) fn next_active(&mut self) -> rusqlite::Result<i64> {
         const LAST: &str = "SELECT max(
@@ -152,55 +168,6 @@ impl Write<'_> {
         };
         self.active = Some(last + 1);
         Ok(last + 1)
-    }
-}
-
-/// Why a group of jobs was not committed.
-enum Undone {
-    /// The database could not be written at all.
-    Locked(StoreError),
-    /// One of them, or all together, failed.
-    Failed(StoreError),
-}
-
-impl Desk {
-    fn serve(&self) {
-        while let Ok(first) = self.queue.recv() {
-            let mut bytes = first.bytes();
-            let mut group = vec![first];
-            while group.len() < GROUP && bytes < GROUP_BYTES {
-                let Ok(job) = self.queue.try_recv() else { break };
-                bytes += job.bytes();
-                group.push(job);
-            }
-            self.commit(group);
-        }
-    }
-
-    fn commit(&self, mut group: Vec<Box<dyn Job>>) {
-        let outcome = match self.attempt(&mut group) {
-            Ok(()) => Ok(()),
-            Err(Undone::Failed(_)) if group.len() > 1 => {
-                // One may have spoilt it for all.
-                return group.into_iter().for_each(|job| self.commit(vec![job]));
-            }
-            Err(Undone::Failed(why) | Undone::Locked(why)) => Err(why),
-        };
-        group.into_iter().for_each(|job| job.answer(outcome.clone()));
-    }
-
-    fn attempt(&self, group: &mut [Box<dyn Job>]) -> Result<(), Undone> {
-        let explain = |failure: Failure| failure.explain(&self.file);
-        let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)
-            .map_err(|error| Undone::Locked(explain(error.into())))?;
-        let mut write = Write { transaction, now: now(), active: None };
-        for job in group {
-            let worked = catch_unwind(AssertUnwindSafe(|| job.work(&mut write)));
-            worked
-                .unwrap_or_else(|panic| Err(panicked(&*panic)))
-                .map_err(|failure| Undone::Failed(explain(failure)))?;
-        }
-        write.transaction.commit().map_err(|error| Undone::Failed(explain(error.into())))
     }
 }
 

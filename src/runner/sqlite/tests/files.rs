@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use rusqlite::Connection;
 use uuid::Uuid;
 
 /// A place for a database, removed with everything beside it.
@@ -21,6 +22,19 @@ impl TempFile {
 
     pub(in crate::runner::sqlite) fn path(&self) -> &Path {
         &self.file
+    }
+
+    /// A connection of its own.
+    pub(in crate::runner::sqlite) fn connect(&self) -> Connection {
+        Connection::open(&self.file).unwrap()
+    }
+
+    /// What is there, by name.
+    pub(in crate::runner::sqlite) fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.directory).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
     }
 }
 
