@@ -108,7 +108,7 @@ fn keeping(config: &Config) -> String {
 fn period(time: Duration) -> String {
     const UNITS: &[(u64, &str)] = &[(86400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds")];
     let seconds = time.as_secs();
-    let whole = UNITS.iter().find(|(unit, _)| time.subsec_nanos() == 0 && seconds % unit == 0);
+    let whole = UNITS.iter().find(|(unit, _)| time.subsec_nanos() == 0 && seconds.is_multiple_of(*unit));
     whole.map_or_else(|| format!("{time:?}"), |(unit, name)| format!("{} {name}", seconds / unit))
 }
 

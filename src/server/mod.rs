@@ -9,6 +9,7 @@ mod file;
 mod front;
 mod listen;
 mod log;
+mod private;
 mod problem;
 mod read;
 mod retention;

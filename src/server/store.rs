@@ -1,6 +1,7 @@
 //! Where the program keeps threads: opened, run on, and swept.
 
 use super::config::{Database, Runner, WhenBusy, WhenUnwatched};
+use super::private;
 use crate::Builder;
 use crate::runner::{
     self, AgentRunner, MemoryLimits, MemoryRunner, RunOptions, SqliteOptions, SqliteRunner, ThreadStore,
@@ -23,6 +24,8 @@ impl Store {
         Ok(match &settings.database {
             Database::Memory => Store::Memory(MemoryRunner::with_options(limits(settings), options)),
             Database::File(path) => {
+                // SQLite would let others read it. If it is there, or cannot be, opening it tells.
+                let _ = private::create_new(path);
                 let sqlite = SqliteOptions { lease: settings.lease, ..SqliteOptions::default() };
                 let opened = SqliteRunner::with_options(path, sqlite, options).await;
                 Store::File(opened.map_err(|error| error.to_string())?)

@@ -1,11 +1,11 @@
 //! Threads as JSON, with everything that is kept of them.
 
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::super::private;
 use super::console::{Console, bar};
 use super::conversation::Conversation;
 use super::output::utc;
@@ -54,7 +54,7 @@ pub(super) async fn threads(
         return Ok(out.flush()?);
     };
     let failed = |error: &io::Error| Failure::Failed(format!("{} cannot be written: {error}", path.display()));
-    let mut out = BufWriter::new(create(path).map_err(|error| failed(&error))?);
+    let mut out = BufWriter::new(private::create(path).map_err(|error| failed(&error))?);
     let written = write(store, threads, &mut out).await?;
     out.flush().and_then(|()| out.get_ref().sync_all()).map_err(|error| failed(&error))?;
     if as_json {
@@ -63,15 +63,6 @@ pub(super) async fn threads(
         writeln!(console.out, "Exported {} to {}", output::count(written, "thread"), path.display())?;
     }
     Ok(())
-}
-
-/// A file that nobody else may read: it holds what people said.
-fn create(path: &Path) -> io::Result<File> {
-    let mut options = File::options();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
 }
 
 async fn write(store: &dyn ThreadStore, threads: &[ThreadEntry], out: &mut impl Write) -> Result<usize, Failure> {

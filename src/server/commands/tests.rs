@@ -86,8 +86,7 @@ impl Place {
     }
 
     async fn archive(&self, user: &str, id: &str) {
-        let mut patch = ThreadPatch::default();
-        patch.archived = Some(true);
+        let patch = ThreadPatch { archived: Some(true), ..ThreadPatch::default() };
         self.store.update(&ThreadKey::new(Owner::of(user), id), patch).await.expect("a thread");
     }
 }

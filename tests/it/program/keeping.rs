@@ -26,6 +26,18 @@ fn the_start_says_where_threads_are_kept() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_new_database_is_for_its_owner_only() {
+    let place = Place::new();
+    let _served = place.serve(&[]);
+    for file in place.files() {
+        let of_file = fs::metadata(place.path(&file)).expect("a file").permissions();
+        let mode = std::os::unix::fs::PermissionsExt::mode(&of_file);
+        assert!(file.starts_with("copilotkit.db") && mode & 0o077 == 0, "{file} {mode:o}");
+    }
+}
+
+#[test]
 fn a_file_that_is_no_database_is_one_clear_line() {
     let place = Place::new();
     place.write("notes.txt", &"these are notes and no database\n".repeat(100));
