@@ -106,6 +106,11 @@ impl Compactor {
         }
     }
 
+    /// Takes in an event that is not said, and stands before the next one in replays. No message is open.
+    pub(crate) fn precede(&mut self, event: &Event) {
+        self.out.push(event.clone(), self.said + 1);
+    }
+
     /// Takes in the next event. Any event in any order is fine: what belongs to no open message or
     /// tool call is kept as it is.
     pub fn push(&mut self, event: &Event) {

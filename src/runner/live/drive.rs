@@ -194,6 +194,10 @@ impl Sink for Said {
             }
         }
     }
+
+    fn precede(&mut self, opening: &Event) {
+        self.compactor.precede(opening);
+    }
 }
 
 /// The ids of the messages in an input's JSON.
@@ -274,7 +278,19 @@ impl Progress<'_> {
                 More::Failed(failure) => return Ok(AgentEnd::Failed(failure)),
                 More::Coming => {}
             }
-            self.show().await?;
+            {
+                let mut show = std::pin::pin!(self.show());
+                tokio::select! {
+                    biased;
+                    kept = &mut show => kept?,
+                    // A store that takes its time keeps no agent's connection open.
+                    () = &mut stopped, if !stopping && grace.is_zero() => {
+                        drop(events);
+                        show.await?;
+                        return Ok(AgentEnd::Stopped);
+                    }
+                }
+            }
             if !stopping {
                 deadline = (!self.said.held.is_empty()).then(|| Instant::now() + HOLD_TERMINAL);
             }
@@ -307,9 +323,7 @@ impl Progress<'_> {
         let reason = self.run.stop_reason();
         let failed_start = matches!(end, Ok(AgentEnd::Failed(_))) && self.said.events == 0;
         let broken_store = end.as_ref().err().cloned();
-        for event in self.pipeline.close(ending(end, reason)) {
-            self.said.deliver(&event);
-        }
+        self.pipeline.close(ending(end, reason), &mut self.said);
         self.said.release();
         let last = self.said.ready.finish();
         let rolled_back = self.run.stop_reason() == Some(StopReason::RolledBack);

@@ -54,7 +54,7 @@ pub(super) async fn settle() {
 }
 
 /// The events of some frames with their ids.
-fn identified(frames: &Frames) -> Vec<(String, Event)> {
+pub(super) fn identified(frames: &Frames) -> Vec<(String, Event)> {
     let text = String::from_utf8(frames.bytes().to_vec()).unwrap();
     let each = text.split_terminator("\n\n").map(|frame| {
         let (id, json) = frame.strip_prefix("id: ").unwrap().split_once("\ndata: ").unwrap();
@@ -221,7 +221,7 @@ async fn a_watcher_goes_on_behind_the_last_event_it_saw() {
 
 #[tokio::test(start_paused = true)]
 async fn a_run_sealed_while_the_history_is_read_is_told_by_its_log() {
-    let (_, runner) = watched(usize::MAX, false);
+    let (_, runner) = stores::slow_store(usize::MAX);
     let (agent, strings) = puppet();
     let mut response = runner.run(request(agent, "t", "r")).await.unwrap();
     let mut said = greeting("t", "r").into_iter().map(Result::unwrap);
@@ -243,7 +243,7 @@ async fn a_run_sealed_while_the_history_is_read_is_told_by_its_log() {
 
 #[tokio::test(start_paused = true)]
 async fn a_run_that_is_about_to_begin_is_followed() {
-    let (_, runner) = watched(usize::MAX, false);
+    let (_, runner) = stores::slow_store(usize::MAX);
     let begin = runner.run(request(saying(greeting("t", "r")), "t", "r"));
     let (response, watching) = tokio::join!(begin, runner.connect(ConnectRequest::new("t").after("")));
     let frames: Vec<_> = watching.unwrap().collect().await;
@@ -254,7 +254,7 @@ async fn a_run_that_is_about_to_begin_is_followed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_failure_that_is_kept_nowhere_has_no_id() {
-    let (_, runner) = watched(1, false);
+    let (_, runner) = stores::slow_store(1);
     let (agent, strings) = puppet();
     let mut response = runner.run(request(agent, "t", "r")).await.unwrap();
     strings.say(Event::run_started("t", "r"));
