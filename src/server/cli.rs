@@ -100,7 +100,7 @@ pub(super) struct Serving {
     #[arg(long, env = "COPILOTKIT_SHUTDOWN_DEADLINE", value_name = "TIME")]
     shutdown_deadline: Option<String>,
 
-    /// Serve every event of every thread at /cpk-debug-events
+    /// Serve every event of the caller's threads, or of all where users are not told apart, at /cpk-debug-events
     #[arg(
         long, env = "COPILOTKIT_DEBUG_FEED", value_name = "BOOL",
         num_args = 0..=1, require_equals = true, default_missing_value = "true"
