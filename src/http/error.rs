@@ -59,14 +59,10 @@ pub(super) enum ApiError {
 /// What is wrong with a request about threads; the text is the answer's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum InvalidThreadRequest {
-    #[error("Invalid request body")]
-    NotJson,
+    #[error("{0}")]
+    Body(String),
     #[error("Valid agentId is required")]
     NoAgentId,
-    #[error("name must be null or a string of at most {0} characters")]
-    Name(usize),
-    #[error("archived must be true or false")]
-    Archived,
     #[error("limit must be a positive integer")]
     Limit,
     #[error("cursor must be the nextCursor of an earlier page")]
@@ -120,6 +116,7 @@ impl ApiError {
             ApiError::InvalidRunId => reply(StatusCode::BAD_REQUEST, &json!({"error": "Invalid runId"})),
             ApiError::NoCaller(no_caller) => without_caller(&no_caller),
             ApiError::ThreadNotFound => reply(StatusCode::NOT_FOUND, &json!({"error": "Thread not found"})),
+            ApiError::InvalidThreadRequest(InvalidThreadRequest::Body(details)) => invalid_body(&details),
             ApiError::InvalidThreadRequest(invalid) => {
                 reply(StatusCode::BAD_REQUEST, &json!({"error": invalid.to_string()}))
             }

@@ -99,7 +99,7 @@ fn listing(query: &str) -> Result<Listing, InvalidThreadRequest> {
 /// a thread may be used with several.
 fn check_agent(body: &[u8]) -> Result<(), InvalidThreadRequest> {
     let text = fields::text(body);
-    let [agent_id] = fields::read(&text, ["agentId"]).map_err(|NotJson| InvalidThreadRequest::NotJson)?;
+    let [agent_id] = fields::read(&text, ["agentId"]).map_err(not_json)?;
     let named = agent_id.and_then(fields::string).is_some_and(|agent_id| !agent_id.trim().is_empty());
     if named { Ok(()) } else { Err(InvalidThreadRequest::NoAgentId) }
 }
@@ -108,23 +108,30 @@ fn check_agent(body: &[u8]) -> Result<(), InvalidThreadRequest> {
 fn change(body: &[u8]) -> Result<ThreadChange, InvalidThreadRequest> {
     check_agent(body)?;
     let text = fields::text(body);
-    let [name, archived] =
-        fields::read(&text, ["name", "archived"]).map_err(|NotJson| InvalidThreadRequest::NotJson)?;
+    let [name, archived] = fields::read(&text, ["name", "archived"]).map_err(not_json)?;
     let name = match name {
         None => None,
         Some("null") => Some(None),
-        Some(json) => {
-            let name = fields::string(json).filter(|name| name.chars().count() <= MAX_NAME);
-            Some(Some(Arc::from(name.ok_or(InvalidThreadRequest::Name(MAX_NAME))?)))
-        }
+        Some(json) => match fields::string(json).filter(|name| name.chars().count() <= MAX_NAME) {
+            Some(name) => Some(Some(Arc::from(name))),
+            None => return Err(unfit(format!("name: expected null or a string of at most {MAX_NAME} characters"))),
+        },
     };
     let archived = match archived {
         None => None,
         Some("true") => Some(true),
         Some("false") => Some(false),
-        Some(_) => return Err(InvalidThreadRequest::Archived),
+        Some(_) => return Err(unfit("archived: expected true or false".to_owned())),
     };
     Ok(ThreadChange { name, archived })
+}
+
+fn not_json(NotJson: NotJson) -> InvalidThreadRequest {
+    unfit("expected JSON".to_owned())
+}
+
+fn unfit(details: String) -> InvalidThreadRequest {
+    InvalidThreadRequest::Body(details)
 }
 
 #[cfg(test)]
@@ -170,22 +177,22 @@ mod tests {
 
     #[test]
     fn a_change_that_cannot_be_read_says_why() {
-        use InvalidThreadRequest::{Archived, Name, NoAgentId, NotJson};
         let long = format!(r#"{{"agentId":"a","name":"{}"}}"#, "x".repeat(MAX_NAME + 1));
+        let bad_name = "name: expected null or a string of at most 1000 characters";
         for (body, why) in [
-            ("", NotJson),
-            ("{not json", NotJson),
-            ("null", NoAgentId),
-            ("[]", NoAgentId),
-            (r#"{"name":"x"}"#, NoAgentId),
-            (r#"{"agentId":" "}"#, NoAgentId),
-            (r#"{"agentId":1}"#, NoAgentId),
-            (r#"{"agentId":"a","name":1}"#, Name(MAX_NAME)),
-            (&long, Name(MAX_NAME)),
-            (r#"{"agentId":"a","archived":null}"#, Archived),
-            (r#"{"agentId":"a","archived":"true"}"#, Archived),
+            ("", "expected JSON"),
+            ("{not json", "expected JSON"),
+            ("null", "Valid agentId is required"),
+            ("[]", "Valid agentId is required"),
+            (r#"{"name":"x"}"#, "Valid agentId is required"),
+            (r#"{"agentId":" "}"#, "Valid agentId is required"),
+            (r#"{"agentId":1}"#, "Valid agentId is required"),
+            (r#"{"agentId":"a","name":1}"#, bad_name),
+            (&long, bad_name),
+            (r#"{"agentId":"a","archived":null}"#, "archived: expected true or false"),
+            (r#"{"agentId":"a","archived":"true"}"#, "archived: expected true or false"),
         ] {
-            assert_eq!(change(body.as_bytes()), Err(why), "{body}");
+            assert_eq!(change(body.as_bytes()).unwrap_err().to_string(), why, "{body}");
         }
     }
 }

@@ -1,6 +1,7 @@
 // Kills the runtime again and again while it is busy, and holds what it has kept against what anybody had seen.
 
 import { randomUUID } from "node:crypto";
+import { isDeepStrictEqual } from "node:util";
 import { agUi059, agUi100, core, coreSingle } from "./clients.mjs";
 import { AGENT, Findings, FollowedThread } from "./followed-thread.mjs";
 import { startPlannedAgent } from "./planned-agent.mjs";
@@ -187,13 +188,14 @@ export class Course {
     const client = this.random.pick(REAL_CLIENTS);
     const session = await client.open(this.runtime, { agent: AGENT, threadId: thread.id });
     await session.restore();
-    const expected = thread.kept.flatMap((run) => [...run.texts].map(([id, { text }]) => [id, text]));
-    const seen = session.messages.filter(({ role, content }) => role === "assistant" && content);
     const say = (text) => this.findings.add("wrong", thread.id, `${client.name}: ${text}`);
-    if (JSON.stringify(seen.map(({ id, content }) => [id, content])) !== JSON.stringify(expected)) {
-      say(`sees ${JSON.stringify(seen).slice(0, 300)} instead of ${JSON.stringify(expected).slice(0, 300)}; ${session.story}`);
-    }
-    const asked = thread.kept.map(({ message }) => message.id);
+    const texts = thread.kept.flatMap((run) => [...run.texts].map(([id, { text }]) => [id, text]));
+    const expected = texts.filter(([, text]) => text);
+    const seen = session.messages.filter(({ role, content }) => role === "assistant" && content).map(({ id, content }) => [id, content]);
+    const place = expected.findIndex((message, at) => !isDeepStrictEqual(message, seen[at]));
+    if (place >= 0) say(`sees ${seen[place]} instead of ${expected[place]}; ${session.story}`);
+    else if (seen.length > expected.length) say(`sees ${seen[expected.length]} too`);
+    const asked = thread.userMessageIds;
     const users = session.messages.filter(({ role }) => role === "user").map(({ id }) => id);
     if (JSON.stringify(users) !== JSON.stringify(asked)) say(`sees the user's messages ${users} instead of ${asked}`);
     await session.say("Go on, please");

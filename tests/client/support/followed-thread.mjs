@@ -219,6 +219,11 @@ export class FollowedThread {
     await this.#checkMessages(runtime, say);
   }
 
+  /** What users have said on it, as it was kept. */
+  get userMessageIds() {
+    return this.kept.flatMap((run) => userMessages(run).map(({ id }) => id));
+  }
+
   /** How many events all its clients have received. */
   get receivedInAll() {
     return this.received + this.followers.reduce((sum, follower) => sum + follower.frames.length, 0);
@@ -279,7 +284,7 @@ export class FollowedThread {
     const response = await fetch(`${runtime.url}/threads/${encodeURIComponent(this.id)}/messages`);
     const { messages } = await response.json();
     const ids = messages.filter(({ role }) => role === "user").map(({ id }) => id);
-    const expected = this.kept.flatMap((run) => userMessages(run).map(({ id }) => id));
+    const expected = this.userMessageIds;
     if (!isDeepStrictEqual(ids, expected)) say("lost", `the user's messages are ${ids}, and should be ${expected}`);
     const contents = new Map(messages.map(({ id, content }) => [id, content ?? ""]));
     for (const [id, { text }] of this.kept.flatMap((run) => [...run.texts])) {

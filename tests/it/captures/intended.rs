@@ -141,7 +141,7 @@ const INTENDED: &[Intended] = &[
     }),
     differs("threads/rename", CHANGED, |case| case.set_json("x1", 404, no_thread())),
     differs("threads/rename-bad-json", CHANGED, |case| {
-        case.set_json("x1", 400, json!({"error": "Invalid request body"}));
+        case.set_json("x1", 400, json!({"error": "Invalid request body", "details": "expected JSON"}));
     }),
     differs("threads/archive", CHANGED, |case| case.set_json("x1", 404, no_thread())),
     differs("threads/delete", CHANGED, |case| case.set_json("x1", 404, no_thread())),
