@@ -74,6 +74,19 @@ CREATE TABLE runs (
     frames ANY NOT NULL
 ) STRICT;
 
+-- Long strings, each once on a thread, with the run that brought it.
+CREATE TABLE payloads (
+    id INTEGER PRIMARY KEY,
+    thread INTEGER NOT NULL,
+    run INTEGER NOT NULL,
+    -- SHA-256 of the bytes.
+    hash BLOB NOT NULL,
+    bytes BLOB NOT NULL,
+    UNIQUE (thread, hash)
+) STRICT;
+
+CREATE INDEX payloads_of_run ON payloads (run);
+
 -- Ids of messages a thread has heard of, with the run that brought them.
 CREATE TABLE message_ids (
     thread INTEGER NOT NULL,

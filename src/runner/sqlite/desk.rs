@@ -102,6 +102,9 @@ impl Desk {
             }
             if let Err(failure) = self.upkeep(idle) {
                 tracing::warn!(error = %failure, "the store could not be looked after");
+                // What keeps this process from writing may keep others from renewing.
+                self.lease.look_anew();
+                self.dead.clear();
             }
         }
         self.leave();

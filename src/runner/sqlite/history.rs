@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -38,23 +39,20 @@ pub(super) fn history(
             page.next = Some(number(row)?);
             break;
         }
-        let run = stored_run(row)?;
+        let run = stored_run(connection, thread, row)?;
         bytes += run.frames.bytes().len() + run.cuts.len();
         page.runs.push(run);
     }
     Ok(page)
 }
 
-fn stored_run(row: &Row<'_>) -> Result<StoredRun, Failure> {
+fn stored_run(connection: &Connection, thread: i64, row: &Row<'_>) -> Result<StoredRun, Failure> {
     let cuts: Option<&[u8]> = row.get_ref(3)?.as_blob_or_null().map_err(rusqlite::Error::from)?;
-    let unsaid = match row.get_ref(4)? {
-        rusqlite::types::ValueRef::Null => Vec::new(),
-        json => messages(&stored::read(json)?)?,
-    };
+    let unsaid = unsaid(connection, thread, row.get_ref(4)?)?;
     Ok(StoredRun {
         number: number(row)?,
         said: row.get::<_, i64>(1)?.cast_unsigned(),
-        frames: frames(stored::read(row.get_ref(5)?)?, row.get(2)?),
+        frames: frames(stored::read(connection, thread, row.get_ref(5)?)?, row.get(2)?),
         cuts: cuts.map(Bytes::copy_from_slice).unwrap_or_default(),
         unsaid: unsaid.into(),
     })
@@ -64,13 +62,18 @@ fn number(row: &Row<'_>) -> rusqlite::Result<u64> {
     row.get::<_, i64>(0).map(i64::cast_unsigned)
 }
 
-fn frames(bytes: Bytes, count: i64) -> Frames {
+/// Frames as a row has them.
+pub(super) fn frames(bytes: Bytes, count: i64) -> Frames {
     Frames::kept(bytes, usize::try_from(count).unwrap_or_default())
 }
 
-/// Messages from a JSON array the store wrote.
-pub(super) fn messages(json: &[u8]) -> Result<Vec<Message>, Failure> {
-    let list: Vec<&RawValue> = serde_json::from_slice(json).map_err(|_| stored::damaged("messages"))?;
+/// The messages of a run's input that stand in no event.
+pub(super) fn unsaid(connection: &Connection, thread: i64, column: ValueRef<'_>) -> Result<Vec<Message>, Failure> {
+    if column == ValueRef::Null {
+        return Ok(Vec::new());
+    }
+    let json = stored::read(connection, thread, column)?;
+    let list: Vec<&RawValue> = serde_json::from_slice(&json).map_err(|_| stored::damaged("messages"))?;
     let read = |message: &RawValue| Message::parse(message.get()).map_err(|_| stored::damaged("messages"));
     list.into_iter().map(read).collect()
 }
@@ -85,12 +88,13 @@ pub(super) fn said(connection: &Connection, run: &OpenRun, after: u64) -> Result
         WHERE run = ?1 AND first >= coalesce((SELECT max(first) FROM events WHERE run = ?1 AND first <= ?2), 0)
         ORDER BY first";
     let number = key(run.number);
+    let thread = thread_of(number);
     let after = key(after);
     let ask = |sql, keys: &[i64]| -> Result<bool, Failure> {
         let mut statement = connection.prepare_cached(sql)?;
         Ok(statement.query_row(rusqlite::params_from_iter(keys), |row| row.get(0))?)
     };
-    if !ask(OPEN, &[thread_of(number), number])? {
+    if !ask(OPEN, &[thread, number])? {
         let phase = if ask(SEALED, &[number])? { RunPhase::Sealed } else { RunPhase::Gone };
         return Ok(Said { frames: Frames::default(), phase });
     }
@@ -106,7 +110,7 @@ pub(super) fn said(connection: &Connection, run: &OpenRun, after: u64) -> Result
             continue;
         }
         let skip = usize::try_from(after - first).unwrap_or_default();
-        let batch = frames(stored::read(row.get_ref(2)?)?, count).behind(skip);
+        let batch = frames(stored::read(connection, thread, row.get_ref(2)?)?, count).behind(skip);
         bytes.extend_from_slice(batch.bytes());
         events += batch.count();
     }

@@ -174,6 +174,11 @@ impl Lease {
         lock == Lock::Free || watched.idle >= other.lasts && (other.has_runs || lock == Lock::Unknown)
     }
 
+    /// Watches the others from now on, whatever was seen before.
+    pub(super) fn look_anew(&mut self) {
+        self.others.clear();
+    }
+
     /// Forgets the lease of a process whose runs are closed, inside a transaction.
     pub(super) fn bury(&mut self, connection: &Connection, epoch: i64) -> Result<(), Failure> {
         const BURY: &str = "DELETE FROM leases WHERE epoch = ?1 RETURNING holder";

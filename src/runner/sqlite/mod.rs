@@ -8,6 +8,7 @@ mod error;
 mod history;
 mod lease;
 mod lists;
+mod payloads;
 mod readers;
 mod recover;
 mod removal;
@@ -118,9 +119,6 @@ impl AgentRunner for SqliteRunner {
         self.engine.threads()
     }
     fn shutdown(&self, deadline: Duration) -> BoxFuture<'_, ()> {
-        Box::pin(async move {
-            self.engine.shutdown(deadline).await;
-            self.store.close().await;
-        })
+        self.engine.shutdown(deadline)
     }
 }

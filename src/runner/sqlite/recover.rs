@@ -61,7 +61,13 @@ fn close(write: &mut Write<'_>, thread: i64) -> Result<(), Failure> {
         let mut rows = statement.query([thread])?;
         let Some(row) = rows.next()? else { return Ok(()) };
         let (run_id, thread_id): (String, String) = (row.get(1)?, row.get(3)?);
-        (row.get::<_, i64>(0)?, run_id, stored::read(row.get_ref(2)?)?, thread_id, row.get::<_, Option<String>>(4)?)
+        (
+            row.get::<_, i64>(0)?,
+            run_id,
+            stored::read(write.connection(), thread, row.get_ref(2)?)?,
+            thread_id,
+            row.get::<_, Option<String>>(4)?,
+        )
     };
     let state = state.map(|json| stored::value(&json)).transpose()?;
     let said = said(write, number)?;
@@ -80,7 +86,7 @@ fn said(write: &Write<'_>, number: i64) -> Result<Frames, Failure> {
     let (mut bytes, mut count) = (BytesMut::new(), 0);
     while let Some(row) = rows.next()? {
         count += usize::try_from(row.get::<_, i64>(0)?).unwrap_or_default();
-        bytes.extend_from_slice(&stored::read(row.get_ref(1)?)?);
+        bytes.extend_from_slice(&stored::read(write.connection(), runs::thread_of(number), row.get_ref(1)?)?);
     }
     Ok(Frames::kept(bytes, count))
 }

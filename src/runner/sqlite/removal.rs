@@ -31,9 +31,10 @@ pub(super) fn remove(write: &Write<'_>, thread: i64) -> Result<(), Failure> {
         "DELETE FROM runs WHERE number BETWEEN ?1 AND ?2",
         "DELETE FROM events WHERE run BETWEEN ?1 AND ?2",
     ];
-    const ROWS: [&str; 4] = [
+    const ROWS: [&str; 5] = [
         "DELETE FROM open_runs WHERE thread = ?1",
         "DELETE FROM states WHERE thread = ?1",
+        "DELETE FROM payloads WHERE thread = ?1",
         "DELETE FROM message_ids WHERE thread = ?1",
         "DELETE FROM threads WHERE id = ?1",
     ];

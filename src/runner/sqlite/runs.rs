@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use rusqlite::{OptionalExtension, params};
 
 use super::error::Failure;
-use super::recover;
 use super::stored::{self, Piece};
 use super::writer::Write;
+use super::{payloads, recover};
 use crate::runner::{AskedStop, Begun, NewRun, OpenRun, SealedRun, StoreError};
 
 /// The low bits of a run's number are its place on the thread, the rest is the thread.
@@ -56,7 +57,8 @@ pub(super) fn begin(write: &mut Write<'_>, run: &NewRun) -> Result<Option<Begun>
     let known = hear(write, thread, place, run)?;
     let input = run.input.to_json_with_messages(|index, _| !known.get(index).copied().unwrap_or(false));
     let (epoch, now) = (write.epoch()?, write.now());
-    let kept = Piece::of(input.as_bytes());
+    let kept = Piece::of(Bytes::copy_from_slice(input.as_bytes()));
+    payloads::keep(write, thread, number, &kept)?;
     write.sql(OPEN)?.execute(params![thread, number, epoch, now, &*run.run_id, &*run.agent_id, kept])?;
     let state = match place {
         1 => None,
@@ -108,9 +110,10 @@ pub(super) fn append(write: &Write<'_>, run: &OpenRun, count: i64, frames: &Piec
         SELECT ?1, coalesce((SELECT first + count FROM events WHERE run = ?1 ORDER BY first DESC LIMIT 1), 0), ?2, ?3
         FROM open_runs WHERE thread = ?4 AND number = ?1";
     let number = key(run.number);
-    match write.sql(APPEND)?.execute(params![number, count, frames, thread_of(number)])? {
+    let thread = thread_of(number);
+    match write.sql(APPEND)?.execute(params![number, count, frames, thread])? {
         0 => refuse_closed(write, number),
-        _ => Ok(()),
+        _ => payloads::keep(write, thread, number, frames),
     }
 }
 
@@ -126,9 +129,9 @@ pub(super) struct Seal {
 impl Seal {
     pub(super) fn of(mut sealed: SealedRun) -> Seal {
         let unsaid: Vec<&str> = sealed.unsaid.iter().map(|message| message.json()).collect();
-        let unsaid = (!unsaid.is_empty()).then(|| Piece::of(format!("[{}]", unsaid.join(",")).as_bytes()));
+        let unsaid = (!unsaid.is_empty()).then(|| Piece::of(format!("[{}]", unsaid.join(",")).into()));
         let state = sealed.state.take().map(|state| state.to_string());
-        let frames = Piece::of(sealed.frames.bytes());
+        let frames = Piece::of(sealed.frames.bytes().clone());
         Seal { sealed, frames, unsaid, state }
     }
 
@@ -162,6 +165,9 @@ pub(super) fn seal(write: &mut Write<'_>, run: &OpenRun, seal: &Seal) -> Result<
         return refuse_closed(write, number);
     }
     close(write, thread, number)?;
+    let kept: Vec<&Piece> = [Some(&seal.frames), seal.unsaid.as_ref()].into_iter().flatten().collect();
+    kept.iter().try_for_each(|piece| payloads::keep(write, thread, number, piece))?;
+    payloads::forget(write, number, &kept)?;
     let place = number & ((1 << PLACE_BITS) - 1);
     for id in &sealed.message_ids {
         write.sql(HEAR)?.execute(params![thread, id, place])?;
@@ -198,6 +204,7 @@ pub(super) fn discard(write: &Write<'_>, run: &OpenRun) -> Result<(), Failure> {
     if !write.sql(USED)?.query_row([first, last], |row| row.get(0))? {
         return super::removal::remove(write, thread);
     }
+    payloads::forget(write, number, &[])?;
     write.sql(UNHEAR)?.execute([thread, number - first])?;
     write.sql(UNSEARCH)?.execute([number])?;
     Ok(())

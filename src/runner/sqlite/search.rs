@@ -4,10 +4,10 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::Failure;
-use super::runs::thread_of;
-use super::stored;
+use super::runs::{number_of, thread_of};
 use super::writer::Write;
-use crate::agui::{Event, Frames, MessageList, RunAgentInput};
+use super::{history, stored};
+use crate::agui::{Event, MessageList, RunAgentInput};
 use crate::runner::words::Words;
 
 /// How much is read before others get their turn.
@@ -50,7 +50,7 @@ fn texts(write: &Write<'_>, number: i64) -> Result<Vec<String>, Failure> {
     const SEALED: &str = "SELECT unsaid, count, frames FROM runs WHERE number = ?1";
     const OPEN: &str = "SELECT input FROM open_runs WHERE thread = ?1 AND number = ?2";
     let thread = thread_of(number);
-    if number == super::runs::number_of(thread, 0) {
+    if number == number_of(thread, 0) {
         let name = write.sql(NAME)?.query_row([thread], |row| row.get::<_, Option<String>>(0)).optional()?;
         return Ok(name.flatten().into_iter().collect());
     }
@@ -58,17 +58,15 @@ fn texts(write: &Write<'_>, number: i64) -> Result<Vec<String>, Failure> {
     let mut statement = write.sql(SEALED)?;
     let mut rows = statement.query([number])?;
     if let Some(row) = rows.next()? {
-        if let unsaid @ rusqlite::types::ValueRef::Text(_) = row.get_ref(0)? {
-            messages.add_input(&super::history::messages(&stored::read(unsaid)?)?);
-        }
-        let frames = Frames::kept(stored::read(row.get_ref(2)?)?, row.get::<_, i64>(1)?.unsigned_abs() as usize);
+        messages.add_input(&history::unsaid(write.connection(), thread, row.get_ref(0)?)?);
+        let frames = history::frames(stored::read(write.connection(), thread, row.get_ref(2)?)?, row.get(1)?);
         frames.events().filter_map(|json| Event::parse(json).ok()).for_each(|event| messages.apply(&event));
         return Ok(messages.texts());
     }
     let mut statement = write.sql(OPEN)?;
     let mut rows = statement.query([thread, number])?;
     if let Some(row) = rows.next()? {
-        let input = RunAgentInput::parse(&stored::read(row.get_ref(0)?)?);
+        let input = RunAgentInput::parse(&stored::read(write.connection(), thread, row.get_ref(0)?)?);
         messages.add_input(&input.map_err(|_| stored::damaged("input"))?.messages);
     }
     Ok(messages.texts())

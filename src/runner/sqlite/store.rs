@@ -81,6 +81,15 @@ impl SqliteStore {
         self.close().await;
     }
 
+    /// Changes a setting of the connection that writes.
+    #[cfg(test)]
+    pub(super) async fn set(&self, pragma: &'static str, value: i64) {
+        let set = move |write: &mut super::writer::Write<'_>| {
+            Ok(write.connection().execute_batch(&format!("PRAGMA {pragma} = {value}"))?)
+        };
+        self.writer.run(0, set).await.unwrap();
+    }
+
     async fn search(&self, query: ThreadQuery) -> Result<ThreadList, StoreError> {
         let mut behind = self.readers.run(search::behind).await?;
         // Those that come meanwhile are not waited for.
@@ -107,7 +116,7 @@ impl ThreadStore for SqliteStore {
     fn append(&self, run: &OpenRun, frames: Frames) -> BoxFuture<'_, Result<(), StoreError>> {
         let run = run.clone();
         let count = i64::try_from(frames.count()).unwrap_or(i64::MAX);
-        let piece = Piece::of(frames.bytes());
+        let piece = Piece::of(frames.bytes().clone());
         self.writer.run(piece.len(), move |write| runs::append(write, &run, count, &piece)).boxed()
     }
 

@@ -1,5 +1,7 @@
 //! What only a store on disk promises; the rest is in the suite of every store.
 
+mod attachments;
+mod failures;
 pub(super) mod files;
 mod processes;
 
