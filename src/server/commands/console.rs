@@ -41,6 +41,11 @@ impl<'c> Console<'c> {
         }
     }
 
+    /// A bar for work whose output appears meanwhile: none where the two would mix on a terminal.
+    pub(super) fn bar_beside_output(&self, doing: &'static str, total: usize) -> ProgressBar {
+        if io::stdout().is_terminal() { ProgressBar::hidden() } else { bar(doing, total) }
+    }
+
     /// A line that is not part of the output.
     pub(super) fn note(&self, text: &str) {
         // Nobody is left to tell if stderr is closed.
@@ -59,9 +64,9 @@ fn ask_on_terminal(what: &str) -> Option<bool> {
 }
 
 /// A bar on stderr; nothing where that is no terminal.
-pub(super) fn bar(doing: &'static str, total: u64) -> ProgressBar {
+pub(super) fn bar(doing: &'static str, total: usize) -> ProgressBar {
     let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}").ok();
-    let bar = ProgressBar::new(total).with_message(doing);
+    let bar = ProgressBar::new(total as u64).with_message(doing);
     style.into_iter().for_each(|style| bar.set_style(style));
     bar
 }

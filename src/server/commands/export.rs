@@ -3,6 +3,7 @@
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use super::super::private;
@@ -49,13 +50,14 @@ pub(super) async fn threads(
     as_json: bool,
 ) -> Result<(), Failure> {
     let Some(path) = file else {
+        let bar = console.bar_beside_output("exporting", threads.len());
         let mut out = BufWriter::new(&mut *console.out);
-        write(store, threads, &mut out).await?;
+        write(store, threads, &mut out, &bar).await?;
         return Ok(out.flush()?);
     };
     let failed = |error: &io::Error| Failure::Failed(format!("{} cannot be written: {error}", path.display()));
     let mut out = BufWriter::new(private::create(path).map_err(|error| failed(&error))?);
-    let written = write(store, threads, &mut out).await?;
+    let written = write(store, threads, &mut out, &bar("exporting", threads.len())).await?;
     out.flush().and_then(|()| out.get_ref().sync_all()).map_err(|error| failed(&error))?;
     if as_json {
         writeln!(console.out, "{}", json!({ "threads": written, "file": path.to_string_lossy() }))?;
@@ -65,9 +67,13 @@ pub(super) async fn threads(
     Ok(())
 }
 
-async fn write(store: &dyn ThreadStore, threads: &[ThreadEntry], out: &mut impl Write) -> Result<usize, Failure> {
+async fn write(
+    store: &dyn ThreadStore,
+    threads: &[ThreadEntry],
+    out: &mut impl Write,
+    bar: &ProgressBar,
+) -> Result<usize, Failure> {
     let mut written = 0;
-    let bar = bar("exporting", threads.len() as u64);
     for thread in threads {
         // Deleted since it was listed, perhaps.
         if let Some(thread) = store.thread(&thread.key).await? {
