@@ -61,10 +61,6 @@ const fn differs(name: &'static str, because: &'static str, instead: fn(&mut Cas
     Intended { name, because, instead: Some(instead) }
 }
 
-const fn pending(name: &'static str, because: &'static str) -> Intended {
-    Intended { name, because, instead: None }
-}
-
 const GENERAL: &[General] = &[General {
     because: "a store that lists threads lets them be renamed, archived and deleted",
     instead: Response::with_mutations,
@@ -237,7 +233,6 @@ const INTENDED: &[Intended] = &[
         }
         case.answer("info").body_text = None;
     }),
-    pending("sqlite/restart-then-connect", "there is no durable store yet"),
 ];
 
 const BUSY: &str = "row 8: a busy thread is told by a RUN_ERROR";
