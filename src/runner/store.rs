@@ -47,7 +47,8 @@ pub trait ThreadStore: Send + Sync + 'static {
         ready(Ok(false)).boxed()
     }
 
-    /// What others ask of the open runs of this process, as they ask, and what they asked and is not done yet.
+    /// What others ask of the open runs of this process, as they ask, and what they asked and is not done yet. A run
+    /// that was closed by another process is asked to stop too: its agent may be silent for long.
     fn stop_requests(&self) -> BoxStream<'static, AskedStop> {
         stream::pending().boxed()
     }

@@ -25,7 +25,7 @@ use crate::transcription::TranscriptionService;
 pub use builder::{A2ui, BuildError, Builder};
 pub(crate) use feed::DebugFeed;
 pub(crate) use info::Mount;
-pub(crate) use threads::{Listing, ThreadChange, ThreadsError, ThreadsUnsupported};
+pub(crate) use threads::{Listing, ThreadChange, ThreadsError};
 use titles::Titles;
 use users::Users;
 pub(crate) use users::{Caller, NoCaller};

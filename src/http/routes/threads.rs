@@ -12,7 +12,7 @@ use crate::http::body::{Body, Response};
 use crate::http::error::{ApiError, InvalidThreadRequest, empty, json_bytes, needs, reply};
 use crate::http::fields::{self, NotJson};
 use crate::http::handler::Face;
-use crate::runtime::{Caller, Listing, ThreadChange, ThreadsUnsupported};
+use crate::runtime::{Caller, Listing, ThreadChange};
 
 /// How many threads a page has at most, and where the client names no limit: as many as the reference runtime ever
 /// has, so that a client that knows no pages sees as many as there.
@@ -62,10 +62,9 @@ pub(super) async fn delete(face: &Face, caller: &Caller, thread_id: &str, body: 
 }
 
 pub(super) async fn clear(face: &Face, caller: &Caller) -> Result<Response, ApiError> {
-    match face.runtime.threads(caller) {
-        Ok(threads) => threads.clear().await?,
-        // Nothing is kept, so nothing is left.
-        Err(ThreadsUnsupported) => {}
+    // Where nothing is kept, nothing is left.
+    if let Ok(threads) = face.runtime.threads(caller) {
+        threads.clear().await?;
     }
     Ok(empty(StatusCode::NO_CONTENT))
 }

@@ -29,6 +29,9 @@ pub(super) enum Shown {
     Said { before: u64, frames: Frames },
     /// The rest of a run that was shortened meanwhile.
     Rest(Rest),
+    /// The rest of the run is nowhere any more, as it was discarded or its thread deleted. The watcher saw so many
+    /// events of it.
+    Gone { seen: u64 },
     /// Why no more can be shown. No event of the run.
     Failure(Frames),
 }
@@ -46,6 +49,7 @@ pub(super) struct Rest {
 enum Found {
     More(Frames),
     Rest(Rest),
+    Gone,
     Failure(Frames),
 }
 
@@ -88,6 +92,7 @@ impl Stream for Watch {
                     }
                     Found::Rest(rest) if rest.events.is_empty() => None,
                     Found::Rest(rest) => Some(Shown::Rest(rest)),
+                    Found::Gone => Some(Shown::Gone { seen: watch.cursor.seen() }),
                     Found::Failure(failure) => Some(Shown::Failure(failure)),
                 });
             }
@@ -141,6 +146,5 @@ async fn look_up(store: &dyn ThreadStore, run: &OpenRun, seen: u64, said: u64) -
         }
         RunPhase::Open | RunPhase::Gone => {}
     }
-    let event = Event::run_error("The run was taken away before all of it was read", codes::RUN_INTERRUPTED);
-    Ok(Found::Failure(Frames::of(&[event])))
+    Ok(Found::Gone)
 }
