@@ -5,6 +5,7 @@ mod builder;
 mod feed;
 mod info;
 mod names;
+mod policies;
 mod threads;
 mod titles;
 mod users;
@@ -25,6 +26,7 @@ use crate::transcription::TranscriptionService;
 pub use builder::{A2ui, BuildError, Builder};
 pub(crate) use feed::DebugFeed;
 pub(crate) use info::Mount;
+use policies::RequestPolicies;
 pub(crate) use threads::{Listing, ThreadChange, ThreadsError};
 use titles::Titles;
 use users::Users;
@@ -51,6 +53,7 @@ struct Shared {
     agents: AgentSource,
     runner: Arc<dyn AgentRunner>,
     users: Users,
+    policies: RequestPolicies,
     transcription: Option<Arc<dyn TranscriptionService>>,
     /// Who asks agents for the titles of new threads, if that is on.
     titles: Option<Titles>,
@@ -121,7 +124,8 @@ impl CopilotRuntime {
     ) -> FrameStream {
         let agent_id = found.id.clone();
         let (owner, name) = (caller.owner().clone(), names::fallback(&input.messages));
-        let request = RunRequest { owner, name, headers, ..RunRequest::new(found.id, found.agent, input) };
+        let when_busy = self.shared.policies.chosen(&input);
+        let request = RunRequest { owner, name, when_busy, headers, ..RunRequest::new(found.id, found.agent, input) };
         let title = match (&self.shared.titles, self.shared.runner.threads()) {
             (Some(titles), Some(store)) => titles.wanted(store, &request).await,
             _ => None,

@@ -58,16 +58,19 @@ fn limits(settings: &Runner) -> MemoryLimits {
     }
 }
 
+/// A policy as the runner has it, with the bounds of the queue.
+pub(super) fn policy(named: WhenBusy, settings: &Runner) -> runner::WhenBusy {
+    match named {
+        WhenBusy::Reject => runner::WhenBusy::Reject,
+        WhenBusy::Interrupt => runner::WhenBusy::Interrupt,
+        WhenBusy::Rollback => runner::WhenBusy::Rollback,
+        WhenBusy::Enqueue => runner::WhenBusy::Enqueue { max: settings.queue_limit, timeout: settings.queue_timeout },
+    }
+}
+
 fn options(settings: &Runner) -> RunOptions {
     RunOptions {
-        when_busy: match settings.when_busy {
-            WhenBusy::Reject => runner::WhenBusy::Reject,
-            WhenBusy::Interrupt => runner::WhenBusy::Interrupt,
-            WhenBusy::Rollback => runner::WhenBusy::Rollback,
-            WhenBusy::Enqueue => {
-                runner::WhenBusy::Enqueue { max: settings.queue_limit, timeout: settings.queue_timeout }
-            }
-        },
+        when_busy: policy(settings.when_busy, settings),
         when_unwatched: match settings.when_unwatched {
             WhenUnwatched::Keep => runner::WhenUnwatched::KeepRunning,
             WhenUnwatched::Stop => runner::WhenUnwatched::Stop,

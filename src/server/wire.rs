@@ -7,9 +7,10 @@ use http::{HeaderMap, HeaderName};
 use serde_json::Value;
 use url::Url;
 
-use super::config::{A2ui, AgentSettings, Config, Cors, ForwardHeaders, Kind, Origins, Users};
+use super::config::{A2ui, AgentSettings, Config, Cors, ForwardHeaders, Kind, Origins, Users, WhenBusy};
 use super::front::Mount;
 use super::problem::{Place, Problem};
+use super::store;
 use crate::agent::{Agent, AgentCall, AgentError, DemoAgent, EventStream, HttpAgent, HttpAgentError};
 use crate::http::{self as face, ForwardPolicy};
 use crate::runtime;
@@ -29,8 +30,10 @@ pub(super) fn runtime(config: &Config) -> Result<Builder, Vec<Problem>> {
         .debug_feed(settings.debug_feed)
         .expose_memory_routes(settings.expose_memory_routes)
         .open_generative_ui(settings.open_generative_ui)
-        .generate_thread_names(config.runner.generate_thread_names)
-        .allow_request_policy(config.runner.allow_request_policy);
+        .generate_thread_names(config.runner.generate_thread_names);
+    if config.runner.allow_request_policy {
+        builder = builder.allow_request_policies(WhenBusy::ALL.map(|policy| store::policy(policy, &config.runner)));
+    }
     match &settings.a2ui {
         A2ui::Off => {}
         A2ui::All => builder = builder.a2ui(runtime::A2ui { agents: None }),

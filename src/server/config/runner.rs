@@ -55,6 +55,11 @@ pub(in crate::server) enum WhenBusy {
     Rollback,
 }
 
+impl WhenBusy {
+    pub(in crate::server) const ALL: [WhenBusy; 4] =
+        [WhenBusy::Reject, WhenBusy::Interrupt, WhenBusy::Enqueue, WhenBusy::Rollback];
+}
+
 /// What happens to a run nobody watches any more.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::server) enum WhenUnwatched {

@@ -220,3 +220,20 @@ async fn threads_past_their_retention_are_deleted_at_the_start() {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
 }
+
+#[tokio::test]
+async fn a_request_chooses_a_policy_only_if_it_may() {
+    let place = Place::new();
+    let mut interrupting: Value = json(&message("t1", "second"));
+    interrupting["forwardedProps"] = json!({ "whenBusy": "interrupt" });
+    for (is_allowed, ends_with) in [(false, "THREAD_BUSY"), (true, "RUN_FINISHED")] {
+        let settings = format!("[runner]\nallow_request_policy = {is_allowed}\n[agents.default]\nkind = \"demo\"\n");
+        place.write("copilotkit.toml", &format!("{settings}pace = 0\n[agents.slow]\nkind = \"demo\"\npace = \"1h\"\n"));
+        let served = place.serve(&[]);
+        let first = crate::serve::client().post(served.url("/agent/slow/run")).body(message("t1", "first"));
+        let mut first = first.send().await.expect("a response");
+        assert!(first.chunk().await.expect("a stream").is_some(), "the thread is busy");
+        let (_, answer) = served.post("", "/agent/default/run", interrupting.to_string()).await;
+        assert!(answer.contains(ends_with), "{answer}");
+    }
+}
