@@ -27,7 +27,7 @@ pub use builder::{A2ui, BuildError, Builder};
 pub(crate) use feed::DebugFeed;
 pub(crate) use info::Mount;
 use policies::RequestPolicies;
-pub(crate) use threads::{Listing, ThreadChange, ThreadsError};
+pub(crate) use threads::{Listing, ThreadChange, ThreadsError, ThreadsUnsupported};
 use titles::Titles;
 use users::Users;
 pub(crate) use users::{Caller, NoCaller};
