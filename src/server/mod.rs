@@ -20,6 +20,7 @@ mod value;
 mod wire;
 
 use std::ffi::OsString;
+use std::fmt;
 use std::io::{Write as _, stderr, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -51,9 +52,43 @@ pub fn main() -> ExitCode {
         None | Some(Command::Serve(_)) => configured(cli.config, overrides).and_then(run),
         Some(Command::Check(_)) => configured(cli.config, overrides).and_then(check),
         Some(Command::Keeping(command)) => read(cli.config, |file, env| Config::load_database(file, overrides, env))
-            .map(|database| keep(command, &database)),
+            .and_then(|database| keep(command, &database)),
     };
-    done.unwrap_or_else(|problems| refuse(&problems))
+    done.unwrap_or_else(|refusal| fail(&refusal.to_string()))
+}
+
+/// Why the program does not begin.
+#[derive(Debug)]
+enum Refusal {
+    Configuration(Vec<Problem>),
+    Reason(String),
+}
+
+impl From<Vec<Problem>> for Refusal {
+    fn from(problems: Vec<Problem>) -> Refusal {
+        Refusal::Configuration(problems)
+    }
+}
+
+impl From<String> for Refusal {
+    fn from(reason: String) -> Refusal {
+        Refusal::Reason(reason)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Configuration(problems) => {
+                match problems.len() {
+                    1 => f.write_str("the configuration has a problem:\n")?,
+                    n => writeln!(f, "the configuration has {n} problems:")?,
+                }
+                problems.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+            }
+            Refusal::Reason(reason) => f.write_str(reason),
+        }
+    }
 }
 
 /// Settings, and the runtime they describe but for its runner.
@@ -62,7 +97,7 @@ struct Configured {
     runtime: Builder,
 }
 
-fn configured(named: Option<OsString>, overrides: Overrides) -> Result<Configured, Vec<Problem>> {
+fn configured(named: Option<OsString>, overrides: Overrides) -> Result<Configured, Refusal> {
     let config = read(named, |file, env| Config::load(file, overrides, env))?;
     let runtime = wire::runtime(&config)?;
     Ok(Configured { config, runtime })
@@ -72,56 +107,49 @@ fn configured(named: Option<OsString>, overrides: Overrides) -> Result<Configure
 fn read<T>(
     named: Option<OsString>,
     load: impl FnOnce(Option<FileText<'_>>, Env<'_>) -> Result<T, Vec<Problem>>,
-) -> Result<T, Vec<Problem>> {
+) -> Result<T, Refusal> {
     // An empty variable counts as unset, as with every setting.
     let named = named.filter(|path| !path.is_empty()).map(PathBuf::from);
     let path = named.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
     let env = |name: &str| std::env::var(name).ok();
-    match std::fs::read_to_string(&path) {
+    let loaded = match std::fs::read_to_string(&path) {
         Ok(text) => load(Some(FileText { path: &path, text: &text }), &env),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => load(None, &env),
         Err(error) => {
             let place = Place::File(path.into(), 0);
             Err(vec![Problem::new(place, "", format!("the file cannot be read: {error}"))])
         }
-    }
+    };
+    Ok(loaded?)
 }
 
-fn check(Configured { config, runtime }: Configured) -> Result<ExitCode, Vec<Problem>> {
+fn check(Configured { config, runtime }: Configured) -> Result<ExitCode, Refusal> {
     wire::build(runtime, &config)?;
     say(&banner::on_check(&config));
     Ok(ExitCode::SUCCESS)
 }
 
-fn run(configured: Configured) -> Result<ExitCode, Vec<Problem>> {
-    let executor = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(executor) => executor,
-        Err(error) => return Ok(fail(&format!("the program cannot start its threads: {error}"))),
-    };
+fn run(configured: Configured) -> Result<ExitCode, Refusal> {
+    let executor = executor(&mut tokio::runtime::Builder::new_multi_thread())?;
     let code = executor.block_on(serving(configured));
     // What is still open now has had its time.
     executor.shutdown_background();
     code
 }
 
-async fn serving(Configured { config, runtime }: Configured) -> Result<ExitCode, Vec<Problem>> {
-    let signals = match Signals::listen() {
-        Ok(signals) => signals,
-        Err(error) => return Ok(fail(&format!("signals cannot be handled: {error}"))),
-    };
+fn executor(builder: &mut tokio::runtime::Builder) -> Result<tokio::runtime::Runtime, Refusal> {
+    let built = builder.enable_all().build();
+    Ok(built.map_err(|error| format!("the program cannot start its threads: {error}"))?)
+}
+
+async fn serving(Configured { config, runtime }: Configured) -> Result<ExitCode, Refusal> {
+    let signals = Signals::listen().map_err(|error| format!("signals cannot be handled: {error}"))?;
     // Before the database is opened: a second server started by mistake ends here.
-    let (listener, address) = match listen::bind(&config.server, config.users.is_some()).await {
-        Ok(bound) => bound,
-        Err(reason) => return Ok(fail(&reason)),
-    };
-    let store = match Store::open(&config.runner).await {
-        Ok(store) => store,
-        Err(reason) => return Ok(fail(&reason)),
-    };
-    let runtime = wire::build(store.under(runtime), &config)?;
-    // Before the log, so that the two do not mix where both go to a terminal.
-    say(&banner::on_start(&config, address));
+    let (listener, address) = listen::bind(&config.server, config.users.is_some()).await?;
     log::start(&config.log);
+    let store = Store::open(&config.runner).await?;
+    let runtime = wire::build(store.under(runtime), &config)?;
+    say(&banner::on_start(&config, address));
     let mut sweeping = JoinSet::new();
     if config.retention.is_on() {
         let retention = config.retention;
@@ -139,34 +167,18 @@ async fn serving(Configured { config, runtime }: Configured) -> Result<ExitCode,
     })
 }
 
-fn keep(command: Keeping, database: &Database) -> ExitCode {
+fn keep(command: Keeping, database: &Database) -> Result<ExitCode, Refusal> {
     log::start(&Log { level: "warn".to_owned(), json: false });
-    let executor = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(executor) => executor,
-        Err(error) => return fail(&format!("the program cannot start its threads: {error}")),
-    };
-    match executor.block_on(commands::run(command, database)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            let code = failure.code();
-            if !matches!(failure, Failure::Closed) {
-                fail(&failure.to_string());
-            }
-            code
-        }
-    }
+    let executor = executor(&mut tokio::runtime::Builder::new_current_thread())?;
+    let done = executor.block_on(commands::run(command, database));
+    Ok(done.map_or_else(|failure| told(&failure), |()| ExitCode::SUCCESS))
 }
 
-fn refuse(problems: &[Problem]) -> ExitCode {
-    let count = match problems.len() {
-        1 => "a problem".to_owned(),
-        n => format!("{n} problems"),
-    };
-    let mut text = format!("the configuration has {count}:\n");
-    for problem in problems {
-        text.push_str(&format!("\n  {problem}"));
+fn told(failure: &Failure) -> ExitCode {
+    if !matches!(failure, Failure::Closed) {
+        fail(&failure.to_string());
     }
-    fail(&text)
+    failure.code()
 }
 
 fn fail(reason: &str) -> ExitCode {
