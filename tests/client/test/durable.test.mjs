@@ -172,7 +172,7 @@ function isDirectory(path) {
 ownTest("a file that is no database is refused with a clear text, and left as it is", () =>
   inPlace(async (place) => {
     writeFileSync(place.path(DATABASE), randomBytes(20_000));
-    await refuses(place, DATABASE, /not a (SQLite )?database/i);
+    await refuses(place, DATABASE, /no(t a)? (SQLite )?database/i);
   }),
 );
 
@@ -232,7 +232,7 @@ const withoutTool = spawnSync("sqlite3", ["--version"]).status !== 0 && "needs t
 
 /** Another program, at work in the database. */
 function sqlite(path) {
-  const child = spawn("sqlite3", ["-batch", path], { stdio: ["pipe", "pipe", "inherit"] });
+  const child = spawn("sqlite3", ["-batch", "-bail", "-cmd", ".timeout 10000", path], { stdio: ["pipe", "pipe", "inherit"] });
   let output = "";
   child.stdout.setEncoding("utf8").on("data", (text) => {
     output += text;
@@ -242,9 +242,10 @@ function sqlite(path) {
     async execute(statement) {
       const mark = randomUUID();
       child.stdin.write(`${statement};\n.print ${mark}\n`);
-      await until(() => output.includes(mark), statement);
+      await until(() => output.includes(mark), statement, NEVER_MS);
     },
-    end: () => new Promise((resolve) => child.once("close", resolve) && child.stdin.end()),
+    /** Without an end of its own it lets go of everything. */
+    end: () => child.kill("SIGKILL"),
   };
 }
 
@@ -264,31 +265,35 @@ ownTest("while another program locks the database runs fail with a clear text; t
     const { input } = await started.agents.arrived("gated", "speaking");
 
     const other = sqlite(place.path(DATABASE));
-    await other.execute("BEGIN EXCLUSIVE");
-    started.agents.release("speaking");
-    const [refused, broken] = await Promise.all([say(runtime, "text", "refused", "hello"), speaking]);
-    for (const events of [refused, broken]) {
-      const last = events.at(-1);
-      assert.equal(last.type, "RUN_ERROR");
-      assert.match(last.code, /STORE_FAILED|RUNNER_FAILED/);
-      assert.match(last.message, /lock/i);
+    let broken;
+    try {
+      await other.execute("BEGIN EXCLUSIVE");
+      started.agents.release("speaking");
+      let refused;
+      [refused, broken] = await Promise.all([say(runtime, "text", "refused", "hello"), speaking]);
+      for (const events of [refused, broken]) {
+        const last = events.at(-1);
+        assert.equal(last.type, "RUN_ERROR");
+        assert.match(last.code, /STORE_FAILED|RUNNER_FAILED/);
+        assert.match(last.message, /lock/i);
+      }
+      // What is there can be read meanwhile.
+      assert.equal((await call(runtime, "GET", `/threads/${session.threadId}/messages`)).messages.length, 2);
+    } finally {
+      other.end();
     }
-    // What is there can be read meanwhile.
-    assert.equal((await call(runtime, "GET", `/threads/${session.threadId}/messages`)).messages.length, 2);
 
-    await other.execute("COMMIT");
-    await other.end();
     await session.say("two");
     assert.equal(session.answer, "You said: two");
-    const again = await until(async () => {
-      const events = await say(runtime, "text", "speaking", "and now?");
-      return events.at(-1).type === "RUN_FINISHED" && events;
-    }, "the thread to be free again", NEVER_MS);
-    assert.ok(again);
+    await until(
+      async () => (await say(runtime, "text", "speaking", "and now?")).at(-1).type === "RUN_FINISHED",
+      "the thread to be free again",
+      NEVER_MS,
+    );
     // What had been shown of the broken run is kept.
     const { messages } = await call(runtime, "GET", "/threads/speaking/messages");
-    assert.deepEqual(messages.slice(0, 2).map(({ content }) => content), ["hello", shownText(broken)]);
     assert.equal(messages[0].id, input.messages[0].id);
+    assert.ok(messages[1].content.startsWith(shownText(broken)), messages[1].content);
     await runtime.stop(NEVER_MS);
   }),
 );
