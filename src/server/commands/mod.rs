@@ -3,6 +3,7 @@
 
 mod console;
 mod conversation;
+mod database;
 mod export;
 mod output;
 mod pages;
@@ -30,6 +31,9 @@ pub(super) enum Keeping {
     /// Export or delete everything that is kept of a user
     #[command(subcommand)]
     Users(users::Command),
+    /// Check, back up or shrink the database
+    #[command(subcommand)]
+    Db(database::Command),
 }
 
 /// Why a command did not do what it was told.
@@ -89,15 +93,21 @@ pub(super) async fn run(command: Keeping, database: &Database) -> Result<(), Fai
     let store = open(path)?;
     let mut stdout = io::stdout().lock();
     let mut console = Console::new(&mut stdout);
-    let done = dispatch(command, &store, &mut console).await;
+    let done = dispatch(command, &store, path, &mut console).await;
     store.close().await;
     done
 }
 
-async fn dispatch(command: Keeping, store: &SqliteStore, console: &mut Console<'_>) -> Result<(), Failure> {
+async fn dispatch(
+    command: Keeping,
+    store: &SqliteStore,
+    path: &Path,
+    console: &mut Console<'_>,
+) -> Result<(), Failure> {
     match command {
         Keeping::Threads(command) => threads::run(command, store, console).await,
         Keeping::Users(command) => users::run(command, store, console).await,
+        Keeping::Db(command) => database::run(command, store, path, console).await,
     }
 }
 

@@ -53,7 +53,7 @@ impl Place {
         let command = Line::try_parse_from(line).unwrap_or_else(|error| panic!("{error}")).command;
         let mut out = Vec::new();
         let mut console = Console::answering(&mut out, answer);
-        let end = dispatch(command, &self.store, &mut console).await;
+        let end = dispatch(command, &self.store, &self.path("threads.db"), &mut console).await;
         Said { out: String::from_utf8(out).expect("text"), end }
     }
 
@@ -296,6 +296,47 @@ async fn a_user_is_exported_and_deleted_and_nobody_else() {
         assert!(matches!(&end, Err(Failure::NotFound(why)) if why == "nothing is kept of ada"), "{end:?}");
     }
     assert_eq!(place.run(&["users", "export", "bob"]).await.out.lines().count(), 1);
+}
+
+#[tokio::test]
+async fn a_check_of_a_sound_database_finds_nothing() {
+    let place = Place::new();
+    place.talk("", "t1", "hello", "hi").await;
+    assert!(place.run(&["db", "check"]).await.out.ends_with("threads.db is fine\n"));
+    assert_eq!(place.json(&["db", "check", "--json"]).await, json!({ "ok": true, "problems": [] }));
+}
+
+#[tokio::test]
+async fn a_backup_is_a_database_and_overwrites_none() {
+    let place = Place::new();
+    place.talk("", "t1", "hello", "hi").await;
+    let copy = place.path("copy.db");
+    let name = copy.to_str().expect("text");
+    let copied = place.json(&["db", "backup", name, "--json"]).await;
+    assert_eq!(copied["file"], json!(name));
+    assert_eq!(copied["bytes"].as_u64(), Some(fs::metadata(&copy).expect("a file").len()));
+    place.talk("", "t2", "hello", "hi").await;
+    let store = SqliteStore::open(&copy, &SqliteOptions::default()).expect("a database");
+    assert!(store.thread(&"t1".into()).await.expect("it can be read").is_some());
+    assert!(store.thread(&"t2".into()).await.expect("it can be read").is_none());
+    let again = place.run(&["db", "backup", name]).await.end;
+    assert!(matches!(&again, Err(Failure::Misuse(why)) if why.contains("is there already")), "{again:?}");
+}
+
+#[tokio::test]
+async fn a_vacuum_gives_room_back() {
+    let place = Place::new();
+    for n in 0..20 {
+        place.talk("", &format!("t{n}"), "hello", &"no two words alike ".repeat(5000 + n)).await;
+    }
+    place.json(&["db", "vacuum", "--json"]).await;
+    for n in 0..20 {
+        place.json(&["threads", "delete", &format!("t{n}"), "--yes", "--json"]).await;
+    }
+    let sizes = place.json(&["db", "vacuum", "--json"]).await;
+    let (before, after) = (sizes["bytesBefore"].as_u64(), sizes["bytes"].as_u64());
+    assert!(after < before, "{sizes}");
+    assert_eq!(after, Some(fs::metadata(place.path("threads.db")).expect("a file").len()));
 }
 
 #[tokio::test]

@@ -78,7 +78,7 @@ async fn delete(args: Delete, store: &SqliteStore, console: &mut Console<'_>) ->
     console.confirm(args.yes, &what)?;
     let spinner = spinner("deleting");
     // Even when no thread is left: an earlier attempt may have been cut short before the file was clean.
-    let forgotten = store.clear(&Owner::of(args.id.as_str())).await;
+    let forgotten = store.forget(&Owner::of(args.id.as_str())).await;
     spinner.finish_and_clear();
     forgotten?;
     if threads == 0 {

@@ -139,6 +139,44 @@ async fn exit_codes_tell_what_is_wrong() {
 }
 
 #[tokio::test]
+async fn a_backup_made_beside_a_server_serves() {
+    let place = Place::new();
+    place.write("copilotkit.toml", FAST);
+    let served = place.serve(&[]);
+    served.says("", "t1", "first words").await;
+    let replayed = served.replayed("", "t1").await;
+    assert!(place.said(&["db", "backup", "copy.db"]).starts_with("Copied copilotkit.db to copy.db ("));
+    served.says("", "t2", "later words").await;
+    assert_eq!(place.refused(&["db", "backup", "copy.db"]).0, Some(2), "it is there already");
+    drop(served);
+    let copy = place.serve(&["--database", "copy.db"]);
+    assert_eq!(copy.replayed("", "t1").await, replayed);
+    assert_eq!(copy.replayed("", "t2").await, "");
+    assert!(place.said(&["db", "check", "--database", "copy.db"]).ends_with("copy.db is fine\n"));
+}
+
+#[tokio::test]
+async fn a_check_finds_damage_and_a_vacuum_runs_beside_a_server() {
+    let place = Place::new();
+    place.write("copilotkit.toml", FAST);
+    let served = place.serve(&[]);
+    for n in 0..20 {
+        served.says("", &format!("t{n}"), "many words make a file of many pages").await;
+    }
+    assert!(place.said(&["db", "vacuum"]).starts_with("copilotkit.db was "));
+    assert_eq!(json(&place.said(&["db", "check", "--json"])), json!({ "ok": true, "problems": [] }));
+    place.said(&["db", "backup", "damaged.db"]);
+    let mut bytes = fs::read(place.path("damaged.db")).expect("a file");
+    // From the second page on: the first says what kind of file it is.
+    let middle = bytes.len() / 2;
+    bytes[4096..middle].fill(0xa5);
+    fs::write(place.path("damaged.db"), bytes).expect("a file");
+    let (code, said) = place.refused(&["db", "check", "--database", "damaged.db"]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("damaged.db is damaged") && said.contains("restore a backup"), "{said}");
+}
+
+#[tokio::test]
 async fn two_servers_share_a_file() {
     let place = Place::new();
     place.write("copilotkit.toml", FAST);
