@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use indicatif::ProgressBar;
 use serde_json::json;
 
-use super::Failure;
 use super::console::{Console, bar, spinner};
-use super::output::size;
-use crate::runner::SqliteStore;
+use super::output::{count, size};
+use super::{Failure, opened};
+use crate::runner::{Progress, SqliteStore};
 
 /// What to do with the database.
 #[derive(Debug, Subcommand)]
@@ -46,52 +47,49 @@ pub(in crate::server) struct Vacuum {
     json: bool,
 }
 
-pub(super) async fn run(
-    command: Command,
-    store: &SqliteStore,
-    path: &Path,
-    console: &mut Console<'_>,
-) -> Result<(), Failure> {
+pub(super) async fn run(command: Command, path: &Path, console: &mut Console<'_>) -> Result<(), Failure> {
     match command {
-        Command::Check(args) => check(args, store, path, console).await,
-        Command::Backup(args) => backup(args, store, path, console).await,
-        Command::Vacuum(args) => vacuum(args, store, path, console).await,
+        Command::Check(args) => check(&args, path, console),
+        Command::Backup(args) => opened(path, async |store| backup(&args, store, path, console).await).await,
+        Command::Vacuum(args) => opened(path, async |store| vacuum(&args, store, path, console).await).await,
     }
 }
 
-async fn check(args: Check, store: &SqliteStore, path: &Path, console: &mut Console<'_>) -> Result<(), Failure> {
+/// The database is not opened for it: that would mend what it can, and fail where it cannot.
+fn check(args: &Check, path: &Path, console: &mut Console<'_>) -> Result<(), Failure> {
     let spinner = spinner("checking");
-    let found = store.check().await;
+    let checked = SqliteStore::check_file(path);
     spinner.finish_and_clear();
-    let problems = found?;
+    let report = checked.map_err(|error| Failure::Failed(error.to_string()))?;
     if args.json {
-        writeln!(console.out, "{}", json!({ "ok": problems.is_empty(), "problems": problems }))?;
-    } else if problems.is_empty() {
-        writeln!(console.out, "{} is fine", path.display())?;
+        let told = json!({
+            "ok": report.is_healthy(),
+            "threads": report.threads,
+            "runs": report.runs,
+            "problems": report.problems,
+        });
+        writeln!(console.out, "{told}")?;
+    } else if report.is_healthy() {
+        let (threads, runs) = (count(report.threads, "thread"), count(report.runs, "run"));
+        writeln!(console.out, "{} is fine: {threads}, {runs}", path.display())?;
     } else {
-        problems.iter().try_for_each(|problem| writeln!(console.out, "{problem}"))?;
+        report.problems.iter().try_for_each(|problem| writeln!(console.out, "{problem}"))?;
     }
-    if problems.is_empty() {
+    if report.is_healthy() {
         return Ok(());
     }
-    Err(Failure::Failed(format!("{} is damaged: stop the servers that use it and restore a backup", path.display())))
+    Err(Failure::Failed(format!("{} is damaged: stop the servers that use it, and restore a backup", path.display())))
 }
 
-async fn backup(args: Backup, store: &SqliteStore, path: &Path, console: &mut Console<'_>) -> Result<(), Failure> {
+async fn backup(args: &Backup, store: &SqliteStore, path: &Path, console: &mut Console<'_>) -> Result<(), Failure> {
     if args.to.exists() {
         return Err(Failure::Misuse(format!("{} is there already; name a new file", args.to.display())));
     }
     let bar = bar("copying", 0);
-    let progress = bar.clone();
-    let done = store
-        .backup(&args.to, move |done, total| {
-            progress.set_length(total);
-            progress.set_position(done);
-        })
-        .await;
+    let done = store.backup(&args.to, showing(&bar)).await;
     bar.finish_and_clear();
     done?;
-    let bytes = bytes_of(&args.to);
+    let bytes = std::fs::metadata(&args.to).map_or(0, |file| file.len());
     if args.json {
         let (database, file) = (path.to_string_lossy(), args.to.to_string_lossy());
         writeln!(console.out, "{}", json!({ "database": database, "file": file, "bytes": bytes }))?;
@@ -101,22 +99,24 @@ async fn backup(args: Backup, store: &SqliteStore, path: &Path, console: &mut Co
     Ok(())
 }
 
-async fn vacuum(args: Vacuum, store: &SqliteStore, path: &Path, console: &mut Console<'_>) -> Result<(), Failure> {
-    let before = bytes_of(path);
-    let spinner = spinner("rewriting");
-    let done = store.vacuum().await;
-    spinner.finish_and_clear();
-    done?;
-    let after = bytes_of(path);
+async fn vacuum(args: &Vacuum, store: &SqliteStore, path: &Path, console: &mut Console<'_>) -> Result<(), Failure> {
+    let bar = bar("giving back", 0);
+    let done = store.vacuum(showing(&bar)).await;
+    bar.finish_and_clear();
+    let freed = done?;
     if args.json {
-        writeln!(console.out, "{}", json!({ "bytesBefore": before, "bytes": after }))?;
+        writeln!(console.out, "{}", json!({ "bytesFreed": freed }))?;
     } else {
-        writeln!(console.out, "{} was {} and is {}", path.display(), size(before), size(after))?;
+        writeln!(console.out, "{} is smaller by {}", path.display(), size(freed))?;
     }
     Ok(())
 }
 
-/// The size of a file; what cannot be asked counts for nothing.
-fn bytes_of(path: &Path) -> u64 {
-    std::fs::metadata(path).map_or(0, |file| file.len())
+/// Shows on a bar how far the work is.
+fn showing(bar: &ProgressBar) -> impl FnMut(Progress) + Send + 'static {
+    let bar = bar.clone();
+    move |progress| {
+        bar.set_length(progress.total);
+        bar.set_position(progress.done);
+    }
 }

@@ -49,11 +49,11 @@ pub(super) fn size(bytes: u64) -> String {
 }
 
 /// A count and what is counted.
-pub(super) fn count(number: usize, thing: &str) -> String {
-    match number {
+pub(super) fn count(number: impl TryInto<u64>, thing: &str) -> String {
+    match number.try_into().unwrap_or(u64::MAX) {
         0 => format!("no {thing}s"),
         1 => format!("1 {thing}"),
-        _ => format!("{number} {thing}s"),
+        number => format!("{number} {thing}s"),
     }
 }
 
@@ -101,8 +101,8 @@ mod tests {
         assert_eq!(size(17), "17 bytes");
         assert_eq!(size(1536), "1.5 KiB");
         assert_eq!(size(u64::MAX), "16777216.0 TiB");
-        assert_eq!((count(0, "thread"), count(1, "run")), ("no threads".to_owned(), "1 run".to_owned()));
-        assert_eq!(count(2, "message"), "2 messages");
+        assert_eq!((count(0_u8, "thread"), count(1_u8, "run")), ("no threads".to_owned(), "1 run".to_owned()));
+        assert_eq!(count(2_u8, "message"), "2 messages");
     }
 
     #[test]
