@@ -14,16 +14,39 @@ const THREADS: usize = 2;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Run { process: usize, thread: usize, policy: WhenBusy, script: Script },
-    Connect { process: usize, thread: usize },
+    Run {
+        process: usize,
+        thread: usize,
+        policy: WhenBusy,
+        script: Script,
+    },
+    Connect {
+        process: usize,
+        thread: usize,
+    },
     /// A watcher that leaves, and comes back to any process to go on where it was.
-    Change { watcher: usize, process: usize },
-    Leave { watcher: usize },
-    Stop { process: usize, thread: usize, run: Option<usize> },
-    Wait { millis: u64 },
-    Crash { process: usize },
+    Change {
+        watcher: usize,
+        process: usize,
+    },
+    Leave {
+        watcher: usize,
+    },
+    Stop {
+        process: usize,
+        thread: usize,
+        run: Option<usize>,
+    },
+    Wait {
+        millis: u64,
+    },
+    Crash {
+        process: usize,
+    },
     /// The leases of all that crashed, and of a process that only hung.
-    Expire { process: Option<usize> },
+    Expire {
+        process: Option<usize>,
+    },
 }
 
 /// What an agent does.

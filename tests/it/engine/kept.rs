@@ -122,7 +122,10 @@ async fn a_failed_start_is_kept_if_that_is_asked_for() {
         options.keep_failed_starts = keep;
         let runner = MemoryRunner::with_options(MemoryLimits::default(), options);
         let failing = saying(vec![Err(AgentError::new("no"))]);
-        assert_eq!(one_terminal(&all(runner.run(request(failing, "t", "r")).await.unwrap()).await), "INCOMPLETE_STREAM");
+        assert_eq!(
+            one_terminal(&all(runner.run(request(failing, "t", "r")).await.unwrap()).await),
+            "INCOMPLETE_STREAM"
+        );
         assert_eq!(kinds(&all(runner.connect(ConnectRequest::new("t")).await.unwrap()).await), kept);
     }
 }
