@@ -7,6 +7,7 @@ import { differences, judge, tell, unfounded } from "./story.mjs";
 
 export const AGENT = "planned";
 export const INTERRUPTED = "RUN_INTERRUPTED";
+export const SHUTDOWN = "RUNTIME_SHUTDOWN";
 
 /**
  * What is wrong, by kind: `lost` (shown or taken in, but not kept), `doubled` (shown twice, or not in order), `stuck`
@@ -260,16 +261,22 @@ export class FollowedThread {
 
   #checkRun(run, ask, say) {
     const said = this.agent.runs.get(run.runId)?.said ?? [];
-    const { kept, problems } = judge(run, said, { state: this.kept.at(-1)?.state, code: INTERRUPTED });
+    const { kept, problems } = judge(run, said, { state: this.kept.at(-1)?.state, codes: [INTERRUPTED, SHUTDOWN] });
     for (const problem of problems) say("wrong", `run ${run.runId} as kept, ${problem}`);
-    const whole = ask.over === "end";
-    if (whole && kept < said.length) say("lost", `run ${run.runId} had ended with ${said.length} events, ${kept} are kept`);
+    const ended = ask.over === "end";
+    if (ended && kept < said.length && JSON.parse(run.terminal).code !== SHUTDOWN) {
+      say("lost", `run ${run.runId} had ended with ${said.length} events, ${kept} are kept`);
+    }
     if (ask.reader) {
       const seen = ask.reader.frames.map(({ data }) => data);
-      if (seen.length > kept) say("lost", `${seen.length} events of run ${run.runId} were shown, ${kept} are kept`);
-      if (whole && seen.length < said.length) say("lost", `${said.length} events of run ${run.runId} were said, ${seen.length} shown`);
-      const altered = seen.findIndex((json, place) => json !== (place ? said[place] : run.started));
+      const altered = seen.slice(0, kept).findIndex((json, place) => json !== (place ? said[place] : run.started));
       if (altered >= 0) say("lost", `event ${altered} of run ${run.runId} was shown as ${seen[altered].slice(0, 200)}`);
+      const told = tell(seen, this.kept.at(-1)?.state);
+      for (const problem of told.problems) say("doubled", `as shown to who asked, ${problem}`);
+      for (const text of told.runs.flatMap((shown) => (ended ? differences : unfounded)(shown, run))) {
+        say("lost", `run ${run.runId}, of which ${kept} events are kept and ${seen.length} were shown: ${text}`);
+      }
+      if (ended && !seen.length) say("lost", `run ${run.runId} ended without being shown`);
     }
 
     const known = new Set(this.kept.map(({ message }) => message?.id));

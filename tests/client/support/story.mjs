@@ -147,9 +147,9 @@ function compare(part, whole, holds) {
 /**
  * Holds a run as it was kept against what its agent had said, of which any beginning may have been kept.
  * Returns `{ kept, problems }`: how many of the said events are in it, and what else there is to say.
- * `code` is that of the `RUN_ERROR` which ends a run that was broken off.
+ * `codes` are those of the `RUN_ERROR` which ends a run that was broken off.
  */
-export function judge(kept, said, { state, code }) {
+export function judge(kept, said, { state, codes }) {
   const count = keptCount(kept);
   if (count > said.length) {
     return { kept: count, problems: [`event ${count} is kept, but the agent said only ${said.length}`] };
@@ -164,16 +164,16 @@ export function judge(kept, said, { state, code }) {
     problems.push(unequal("the start of the run", JSON.stringify(started), beginning[0]));
   }
   expected.started = kept.started;
-  if (!expected.terminal) close(expected, kept, code, problems);
+  if (!expected.terminal) close(expected, kept, codes, problems);
   return { kept: count, problems: [...problems, ...differences(kept, expected)] };
 }
 
 /** Adds to what was said the events that whoever closes the run must have put there. */
-function close(expected, kept, code, problems) {
+function close(expected, kept, codes, problems) {
   const made = (what, json, fields) => {
     const event = json && JSON.parse(json);
     const right = event && Object.entries(fields).every(([name, value]) => event[name] === value) && !("n" in event);
-    if (!right) problems.push(`${what} is not closed as it should be: ${shortened(json)}`);
+    if (!right || (event.code && !codes.includes(event.code))) problems.push(`${what} is not closed as it should be: ${shortened(json)}`);
     return json;
   };
   for (const [messageId, stream] of expected.texts) {
@@ -187,7 +187,7 @@ function close(expected, kept, code, problems) {
       expected.others.push(made(`the result of ${toolCallId}`, results.shift(), { type: "TOOL_CALL_RESULT", toolCallId, role: "tool" }));
     }
   }
-  expected.terminal = made("the run", kept.terminal, { type: "RUN_ERROR", code });
+  expected.terminal = made("the run", kept.terminal, { type: "RUN_ERROR" });
 }
 
 /** How many of the agent's events are in a run as it was kept. */
