@@ -386,3 +386,52 @@ proptest! {
         runtime.block_on(explore(delays, steps));
     }
 }
+
+/// The same at once, on several cores.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whatever_happens_at_the_same_time() {
+    let store = Arc::new(MemoryStore::new(MemoryLimits::default()));
+    let mut options = RunOptions::default();
+    options.max_log_bytes = 300;
+    let runners: Vec<_> = (0..PROCESSES).map(|_| LiveRunner::new(store.clone(), options.clone())).collect();
+    let policies = [
+        WhenBusy::Reject,
+        WhenBusy::Interrupt,
+        WhenBusy::Rollback,
+        WhenBusy::Enqueue { max: 2, timeout: Duration::from_secs(1) },
+    ];
+    let mut clients = JoinSet::new();
+    for client in 0..8 {
+        let runners = runners.clone();
+        clients.spawn(async move {
+            let mut watchers = JoinSet::new();
+            for turn in 0..40 {
+                let (runner, thread) = (&runners[(client + turn) % PROCESSES], name(turn % THREADS));
+                let watching = runner.connect(ConnectRequest::new(thread.as_str())).await.unwrap();
+                watchers.spawn(async move { assert_whole(&all(watching).await) });
+                let run = format!("r{client}-{turn}");
+                let end = if turn % 5 == 0 { End::Hang } else { End::Finish };
+                let mut asking = request(agent(&thread, &run, &Script { words: turn, pause: 0, end }), &thread, &run);
+                asking.when_busy = Some(policies[(client + turn / 3) % policies.len()]);
+                let Ok(response) = runner.run(asking).await else { continue };
+                let stops = async {
+                    // From any process; until it has begun, only its own knows it.
+                    for other in runners.iter().cycle() {
+                        let stop = StopRequest { thread: thread.as_str().into(), run_id: Some(run.clone()) };
+                        other.stop(stop).await.unwrap();
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
+                };
+                let response = tokio::select! {
+                    response = all(response) => response,
+                    () = stops, if turn % 5 == 0 => unreachable!("it goes on and on"),
+                };
+                one_terminal(&response);
+                assert_whole(&response);
+            }
+            watchers.join_all().await;
+        });
+    }
+    clients.join_all().await;
+    assert!(runners.iter().all(|runner| runner.live_runs() == 0));
+}

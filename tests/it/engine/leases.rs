@@ -15,7 +15,7 @@ pub(super) struct Disk {
     closed: Mutex<HashSet<OpenRun>>,
     /// Tells the process so.
     lost: broadcast::Sender<(usize, AskedStop)>,
-    /// How many milliseconds the next calls take, over and over.
+    /// How many milliseconds the next calls take, over and over. If it is odd, their answers take as long again.
     delays: Vec<u8>,
     calls: AtomicUsize,
 }
@@ -93,14 +93,15 @@ impl Handle {
     /// What a call does, unless the process dies before it, or before the answer.
     async fn call<T>(&self, does: impl AsyncFnOnce(&Disk) -> T) -> T {
         let call = self.disk.calls.fetch_add(1, Ordering::SeqCst);
-        let delay = self.disk.delays[call % self.disk.delays.len()];
-        if delay > 0 {
-            tokio::time::sleep(Duration::from_millis(u64::from(delay))).await;
+        let millis = self.disk.delays[call % self.disk.delays.len()];
+        let delay = Duration::from_millis(u64::from(millis));
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
         }
         self.is_alive().await;
         let answer = does(&self.disk).await;
-        if delay % 2 == 1 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+        if millis % 2 == 1 {
+            tokio::time::sleep(delay).await;
         }
         self.is_alive().await;
         answer
