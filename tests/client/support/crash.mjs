@@ -12,7 +12,7 @@ const THREADS = 12;
 /** Older threads make room for new ones, and are read once more at the end. */
 const RUNS_PER_THREAD = 8;
 /** A thread that has taken no run for so long after a restart is stuck. */
-const STUCK_MS = 10_000;
+const STUCK_MS = 60_000;
 const REAL_CLIENTS = [core, coreSingle, agUi059, agUi100];
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -193,7 +193,7 @@ export class Course {
         const runsFirst = thread.broken && thread.random.chance(0.5);
         if (runsFirst) await this.accept(thread);
         await thread.verify(this.process(thread), this.findings);
-        if (thread === looker) await this.look(thread);
+        if (thread === looker) await this.look(thread).catch((error) => this.findings.add("wrong", thread.id, error.message));
         else if (thread.kept.length >= RUNS_PER_THREAD) this.retire(thread);
       }),
     );
