@@ -11,7 +11,8 @@ import { highestToken } from "./plans.mjs";
  *     { runId, started, texts: {id → {start, text, end}}, calls: {id → {start, text, end}}, others, state, changed, terminal, count }
  *
  * where `started`, `start`, `end`, `terminal` and the `others` are events as they came, `text` is the joined deltas,
- * `state` the thread's state after the run, and `changed` whether the run said anything about it.
+ * `state` the thread's state after the run, and `changed` whether the run said anything about it. A run that failed
+ * before its agent had said a word is shown as its failure alone, with neither `runId` nor `started`.
  */
 export function tell(events, state = {}) {
   const runs = [];
@@ -27,8 +28,12 @@ export function tell(events, state = {}) {
       continue;
     }
     if (!run || run.terminal) {
-      wrong("outside of a run");
-      continue;
+      if (event.type !== "RUN_ERROR") {
+        wrong("outside of a run");
+        continue;
+      }
+      run = begun(undefined, undefined, run?.state ?? state);
+      runs.push(run);
     }
     run.count += 1;
     const [, family, piece] = event.type.match(/^(TEXT_MESSAGE|TOOL_CALL)_(START|CONTENT|ARGS|END)$/) ?? [];
@@ -122,8 +127,10 @@ export function unfounded(part, whole) {
 
 function compare(part, whole, holds) {
   const found = [];
-  if (part.runId !== whole.runId) found.push(unequal("the run", part.runId, whole.runId));
-  if (part.started !== whole.started) found.push(unequal("the start of the run", part.started, whole.started));
+  if (part.started) {
+    if (part.runId !== whole.runId) found.push(unequal("the run", part.runId, whole.runId));
+    if (part.started !== whole.started) found.push(unequal("the start of the run", part.started, whole.started));
+  }
   for (const family of ["texts", "calls"]) {
     for (const [id, { start, text }] of part[family]) {
       const stream = whole[family].get(id);
@@ -150,6 +157,7 @@ function compare(part, whole, holds) {
  * `codes` are those of the `RUN_ERROR` which ends a run that was broken off.
  */
 export function judge(kept, said, { state, codes }) {
+  if (!kept.started) return { kept: 0, problems: ["the run is kept without its start"] };
   const count = keptCount(kept);
   if (count > said.length) {
     return { kept: count, problems: [`event ${count} is kept, but the agent said only ${said.length}`] };
