@@ -64,7 +64,13 @@ impl Default for Builder {
             transcription: None,
             keep_alive: Duration::from_secs(15),
             debug_feed: false,
-            options: Options { keep_alive: None, expose_memory_routes: false, a2ui: None, open_generative_ui: false },
+            options: Options {
+                keep_alive: None,
+                expose_memory_routes: false,
+                a2ui: None,
+                open_generative_ui: false,
+                allow_request_policy: false,
+            },
         }
     }
 }
@@ -136,6 +142,15 @@ impl Builder {
     /// of their first user message.
     pub fn generate_thread_names(mut self, on: bool) -> Builder {
         self.generate_thread_names = on;
+        self
+    }
+
+    /// Lets a run say what happens if its thread is busy, in `forwardedProps.whenBusy`: `"reject"`, `"interrupt"`,
+    /// `"rollback"` or `"enqueue"`, as [`WhenBusy`](crate::runner::WhenBusy) has them; a run that chooses to wait does
+    /// so for a minute at most, and behind seven others. Default: off; the runner decides, and `whenBusy` is the
+    /// application's own.
+    pub fn allow_request_policy(mut self, allow: bool) -> Builder {
+        self.options.allow_request_policy = allow;
         self
     }
 

@@ -5,6 +5,7 @@ mod builder;
 mod feed;
 mod info;
 mod names;
+mod policy;
 mod threads;
 mod titles;
 mod users;
@@ -65,6 +66,7 @@ struct Options {
     expose_memory_routes: bool,
     a2ui: Option<A2ui>,
     open_generative_ui: bool,
+    allow_request_policy: bool,
 }
 
 /// An agent found in the registry.
@@ -121,7 +123,9 @@ impl CopilotRuntime {
     ) -> FrameStream {
         let agent_id = found.id.clone();
         let (owner, name) = (caller.owner().clone(), names::fallback(&input.messages));
-        let request = RunRequest { owner, name, headers, ..RunRequest::new(found.id, found.agent, input) };
+        let may_choose = self.shared.options.allow_request_policy;
+        let when_busy = may_choose.then(|| policy::chosen(input.forwarded_props.as_ref())).flatten();
+        let request = RunRequest { owner, name, when_busy, headers, ..RunRequest::new(found.id, found.agent, input) };
         let title = match (&self.shared.titles, self.shared.runner.threads()) {
             (Some(titles), Some(store)) => titles.wanted(store, &request).await,
             _ => None,

@@ -12,7 +12,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use super::error::{Failure, OpenError};
 use super::lease::{self, Lease, Presence};
 use super::writer::{Job, Queue, Write, panicked};
-use super::{SqliteOptions, recover, schema, search};
+use super::{SqliteOptions, node, recover, schema, search};
 use crate::runner::StoreError;
 
 /// How much is committed at once at most.
@@ -74,6 +74,10 @@ impl Desk {
             let (lease, connection) = write.lease();
             lease.sweep(connection)
         })?;
+        if node::is_waiting(&desk.connection).map_err(|failure| failure.explain(file))? {
+            let threads = desk.alone(|write| node::take_over(write))?;
+            tracing::info!(threads, "took over the threads of the Node runtime's SQLite runner");
+        }
         desk.find_dead()?;
         while !desk.dead.is_empty() {
             desk.close_dead()?;

@@ -8,6 +8,7 @@ mod error;
 mod history;
 mod lease;
 mod lists;
+mod node;
 mod payloads;
 mod readers;
 mod recover;

@@ -92,7 +92,7 @@ fn said(write: &Write<'_>, number: i64) -> Result<Frames, Failure> {
 }
 
 /// What stays of the run: what it said, and the events it owed.
-fn sealed(thread_id: &str, run_id: &str, input: &Bytes, said: &Frames, mut compactor: Compactor) -> SealedRun {
+fn sealed(thread_id: &str, run_id: &str, input: &Bytes, said: &Frames, compactor: Compactor) -> SealedRun {
     let input = std::str::from_utf8(input).unwrap_or_default();
     let mut finalizer = Finalizer::new(thread_id, run_id);
     let mut said: Vec<Event> = said.events().filter_map(|json| Event::parse(json).ok()).collect();
@@ -103,10 +103,15 @@ fn sealed(thread_id: &str, run_id: &str, input: &Bytes, said: &Frames, mut compa
     said.iter().for_each(|event| finalizer.observe(event));
     let why = Ending::Failed { message: INTERRUPTED.to_owned(), code: Some(codes::RUN_INTERRUPTED) };
     said.extend(finalizer.close(why));
+    let posted = RunAgentInput::parse(input.as_bytes()).map(|input| input.messages).unwrap_or_default();
+    ended(&said, posted, compactor)
+}
+
+/// What stays of a run that said all this, and was posted these messages new to the thread.
+pub(super) fn ended(said: &[Event], posted: Vec<Message>, mut compactor: Compactor) -> SealedRun {
     said.iter().for_each(|event| compactor.push(event));
     let compacted = compactor.finish();
     let mut message_ids: HashSet<Box<str>> = said.iter().flat_map(message_ids).collect();
-    let posted = RunAgentInput::parse(input.as_bytes()).map(|input| input.messages).unwrap_or_default();
     let unsaid: Vec<Message> = posted.into_iter().filter(|message| !message_ids.contains(message.id())).collect();
     message_ids.extend(unsaid.iter().map(|message| message.id().into()));
     SealedRun {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use super::error::{Failure, OpenError};
+use super::node;
 
 /// Each brings the schema one version further. A shipped one is never edited.
 const MIGRATIONS: &[&str] = &[include_str!("../../../migrations/sqlite/0001_threads.sql")];
@@ -18,6 +19,8 @@ const APPLICATION_ID: i64 = 0x434b_5254;
 const LOCKED_TRIES: i32 = 5000;
 /// How many statements a connection keeps prepared.
 const STATEMENTS: usize = 64;
+/// What the connection that writes may hold of the file: what a thousand open runs add to, in KiB.
+const CACHE_KIB: i64 = 16 * 1024;
 /// How many pages the write-ahead log gets before it is worked into the database.
 const CHECKPOINT_PAGES: i64 = 4000;
 
@@ -29,6 +32,7 @@ pub(super) fn open_writer(file: &Path) -> Result<Connection, OpenError> {
     let settings = || {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "secure_delete", true)?;
+        connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)
     };
     settings().map_err(|error| failed(error.into()))?;
@@ -73,11 +77,13 @@ fn migrate(connection: &mut Connection, file: &Path) -> Result<(), OpenError> {
 }
 
 fn refuse_others(connection: &Connection, file: &Path, version: i64) -> Result<(), OpenError> {
-    let ask = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+    const OTHERS: &str = "
+        SELECT count(*) FROM sqlite_schema
+        WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name NOT IN (?1, ?2, ?3)";
     let failed = |error: rusqlite::Error| OpenError::Failed(Failure::from(error).explain(file));
-    let application = ask("PRAGMA application_id").map_err(failed)?;
-    let tables = ask("SELECT count(*) FROM sqlite_schema").map_err(failed)?;
-    if application != APPLICATION_ID && (application != 0 || tables > 0) {
+    let application: i64 = connection.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(failed)?;
+    let others: i64 = connection.query_row(OTHERS, node::TABLES, |row| row.get(0)).map_err(failed)?;
+    if application != APPLICATION_ID && (application != 0 || others > 0) {
         return Err(OpenError::Foreign { file: file.to_owned() });
     }
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);

@@ -91,7 +91,11 @@ impl SqliteStore {
     }
 
     async fn search(&self, query: ThreadQuery) -> Result<ThreadList, StoreError> {
-        let mut behind = self.readers.run(search::behind).await?;
+        let (mut behind, open) = self.readers.run(search::behind).await?;
+        if open {
+            self.writer.run(0, |write| search::note_open(write)).await?;
+            behind = self.readers.run(search::behind).await?.0;
+        }
         // Those that come meanwhile are not waited for.
         while behind > 0 {
             match self.writer.run(0, |write| search::catch_up(write)).await? {

@@ -3,6 +3,7 @@
 mod attachments;
 mod failures;
 pub(super) mod files;
+mod node;
 mod processes;
 
 use std::sync::Arc;

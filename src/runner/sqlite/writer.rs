@@ -118,13 +118,14 @@ pub(super) struct Write<'c> {
     transaction: Transaction<'c>,
     lease: &'c mut Lease,
     now: i64,
+    epoch: Option<i64>,
     /// The last activity of any thread, once it was looked up.
     active: Option<i64>,
 }
 
 impl<'c> Write<'c> {
     pub(super) fn new(transaction: Transaction<'c>, lease: &'c mut Lease) -> Write<'c> {
-        Write { transaction, lease, now: now(), active: None }
+        Write { transaction, lease, now: now(), epoch: None, active: None }
     }
 
     /// Keeps what was done.
@@ -149,7 +150,12 @@ impl<'c> Write<'c> {
 
     /// The epoch under which runs begin.
     pub(super) fn epoch(&mut self) -> Result<i64, Failure> {
-        self.lease.hold(&self.transaction)
+        let epoch = match self.epoch {
+            Some(epoch) => epoch,
+            None => self.lease.hold(&self.transaction)?,
+        };
+        self.epoch = Some(epoch);
+        Ok(epoch)
     }
 
     /// This process's lease, and the transaction to use it in.
