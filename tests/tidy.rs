@@ -21,7 +21,6 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap::", &["server"]),
     ("indicatif::", &["server"]),
     ("rusqlite::", &["runner/sqlite"]),
-    ("rusqlite_migration::", &["runner/sqlite"]),
     ("sha2::", &["runner/sqlite"]),
 ];
 

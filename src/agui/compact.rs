@@ -6,8 +6,9 @@ use hashbrown::HashMap;
 
 use serde_json::Value;
 
+use super::cuts::{CutsWriter, Seams};
 use super::raw::{Fields, RawMap, field, object};
-use super::{Event, EventKind, EventWriter, StateFold};
+use super::{Cuts, Event, EventKind, EventWriter, StateFold};
 
 /// Compacts the events of a run as they come.
 ///
@@ -42,12 +43,14 @@ use super::{Event, EventKind, EventWriter, StateFold};
 /// ```
 #[derive(Debug)]
 pub struct Compactor {
-    out: Vec<Event>,
+    out: Out,
+    /// How many events were said.
+    said: u64,
     texts: Streams,
     calls: Streams,
     state: StateFold,
-    /// Whether the state changed since the last `STATE_SNAPSHOT` written.
-    state_changed: bool,
+    /// The place of the last event that changed the state since the last `STATE_SNAPSHOT` written.
+    state_changed: Option<u64>,
     state_metadata: RawMap,
     skipped_patches: usize,
 }
@@ -62,6 +65,22 @@ pub struct Compacted {
     pub state: Option<Value>,
     /// How many state events were skipped because they do not apply (chapter 14 row 3). Worth a log line.
     pub skipped_patches: usize,
+    /// Of which of the events pushed these are made.
+    pub cuts: Cuts,
+}
+
+/// The compacted events so far.
+#[derive(Debug, Default)]
+struct Out {
+    events: Vec<Event>,
+    cuts: CutsWriter,
+}
+
+/// An event, and its place among those said, from 1. What is made up has the place of what made it so.
+#[derive(Debug)]
+struct Placed {
+    event: Event,
+    place: u64,
 }
 
 /// Compacts some events of a thread that has no state yet.
@@ -76,19 +95,27 @@ impl Compactor {
     #[must_use]
     pub fn new(state: Option<Value>) -> Compactor {
         Compactor {
-            out: Vec::new(),
+            out: Out::default(),
+            said: 0,
             texts: Streams::default(),
             calls: Streams::default(),
             state: StateFold::new(state),
-            state_changed: false,
+            state_changed: None,
             state_metadata: RawMap::default(),
             skipped_patches: 0,
         }
     }
 
+    /// Takes in an event that is not said, and stands before the next one in replays. No message is open.
+    pub(crate) fn precede(&mut self, event: &Event) {
+        self.out.push(event.clone(), self.said + 1);
+    }
+
     /// Takes in the next event. Any event in any order is fine: what belongs to no open message or
     /// tool call is kept as it is.
     pub fn push(&mut self, event: &Event) {
+        self.said += 1;
+        let place = self.said;
         let (streams, id) = match event.kind() {
             EventKind::ToolCallStart | EventKind::ToolCallArgs | EventKind::ToolCallEnd => {
                 (&mut self.calls, event.tool_call_id())
@@ -97,22 +124,22 @@ impl Compactor {
         };
         match (event.kind(), id) {
             (EventKind::TextMessageContent | EventKind::ToolCallArgs, Some(id)) => match streams.get_mut(id) {
-                Some(stream) => stream.append(event),
+                Some(stream) => stream.append(event, place),
                 None => self.hold_or_emit(event),
             },
             (EventKind::TextMessageStart | EventKind::ToolCallStart, Some(id)) => match streams.get_mut(id) {
-                Some(stream) => stream.restart(event),
-                None => streams.open(id, event),
+                Some(stream) => stream.restart(event, place),
+                None => streams.open(id, Placed { event: event.clone(), place }),
             },
             (EventKind::TextMessageEnd | EventKind::ToolCallEnd, Some(id)) => match streams.remove(id) {
-                Some(stream) => stream.write(Some(event.clone()), &mut self.out),
+                Some(stream) => stream.write(Some(Placed { event: event.clone(), place }), &mut self.out),
                 None => self.hold_or_emit(event),
             },
             (EventKind::StateSnapshot | EventKind::StateDelta, _) => self.fold_state(event),
             (EventKind::RunStarted | EventKind::RunFinished | EventKind::RunError, _) => {
                 self.close_all();
                 self.write_state();
-                self.out.push(event.clone());
+                self.out.push(event.clone(), place);
             }
             _ => self.hold_or_emit(event),
         }
@@ -134,7 +161,12 @@ impl Compactor {
             stream.write(None, &mut self.out);
         }
         self.write_state();
-        Compacted { events: self.out, state: self.state.into_value(), skipped_patches: self.skipped_patches }
+        Compacted {
+            events: self.out.events,
+            state: self.state.into_value(),
+            skipped_patches: self.skipped_patches,
+            cuts: self.out.cuts.finish(self.said),
+        }
     }
 
     /// An event that is part of no stream waits for the end of the first open text message, else of
@@ -147,14 +179,14 @@ impl Compactor {
             call => self.texts.first_mut().or(call),
         };
         match stream {
-            Some(stream) => stream.held.push(event.clone()),
-            None => self.out.push(event.clone()),
+            Some(stream) => stream.held.push(Placed { event: event.clone(), place: self.said }),
+            None => self.out.push(event.clone(), self.said),
         }
     }
 
     fn close_all(&mut self) {
         for stream in self.texts.drain().chain(self.calls.drain()) {
-            let end = stream.made_up_end();
+            let end = Placed { event: stream.made_up_end(), place: self.said };
             stream.write(Some(end), &mut self.out);
         }
     }
@@ -164,21 +196,31 @@ impl Compactor {
             self.skipped_patches += 1;
             return;
         }
-        self.state_changed = true;
+        self.state_changed = Some(self.said);
         if let Some(metadata) = field(event.as_str(), "metadata") {
             self.state_metadata.merge(metadata);
         }
     }
 
     fn write_state(&mut self) {
-        if !std::mem::take(&mut self.state_changed) {
-            return;
-        }
+        let Some(place) = self.state_changed.take() else { return };
         let metadata = std::mem::take(&mut self.state_metadata);
         if let Some(snapshot) = self.state.json() {
             let event = EventWriter::new(EventKind::StateSnapshot).raw("snapshot", &snapshot);
-            self.out.push(with_metadata(event, &metadata).finish());
+            self.out.push(with_metadata(event, &metadata).finish(), place);
         }
+    }
+}
+
+impl Out {
+    fn push(&mut self, event: Event, place: u64) {
+        self.events.push(event);
+        self.cuts.single(place);
+    }
+
+    fn push_joined(&mut self, event: Event, seams: &Seams) {
+        self.events.push(event);
+        self.cuts.joined(seams);
     }
 }
 
@@ -200,7 +242,7 @@ impl Streams {
         self.open.get_mut(self.places.get(id)?).map(Box::as_mut)
     }
 
-    fn open(&mut self, id: &str, start: &Event) {
+    fn open(&mut self, id: &str, start: Placed) {
         self.places.insert(id.into(), self.next);
         self.open.insert(self.next, Box::new(Stream::new(id, start)));
         self.next += 1;
@@ -236,9 +278,9 @@ impl Streams {
 #[derive(Debug)]
 struct Stream {
     id: Box<str>,
-    start: Event,
+    start: Placed,
     pieces: Option<Pieces>,
-    held: Vec<Event>,
+    held: Vec<Placed>,
 }
 
 /// The content of a stream.
@@ -247,17 +289,23 @@ struct Pieces {
     /// The opening quote and the text of the deltas as it stands in the JSON.
     delta: String,
     metadata: RawMap,
+    seams: Seams,
 }
 
 impl Stream {
-    fn new(id: &str, start: &Event) -> Stream {
-        Stream { id: id.into(), start: start.clone(), pieces: None, held: Vec::new() }
+    fn new(id: &str, start: Placed) -> Stream {
+        Stream { id: id.into(), start, pieces: None, held: Vec::new() }
     }
 
-    fn append(&mut self, event: &Event) {
-        let pieces =
-            self.pieces.get_or_insert_with(|| Pieces { delta: String::from("\""), metadata: RawMap::default() });
-        pieces.delta.push_str(event.raw_delta().unwrap_or_default());
+    fn append(&mut self, event: &Event, place: u64) {
+        let pieces = self.pieces.get_or_insert_with(|| Pieces {
+            delta: String::from("\""),
+            metadata: RawMap::default(),
+            seams: Seams::from_place(place),
+        });
+        let delta = event.raw_delta().unwrap_or_default();
+        pieces.delta.push_str(delta);
+        pieces.seams.push(place, delta.len());
         if event.has_metadata()
             && let Some(metadata) = field(event.as_str(), "metadata")
         {
@@ -266,14 +314,17 @@ impl Stream {
     }
 
     /// A second START of an open stream. Its fields win; metadata merges in the order it came, so after
-    /// content it goes where the content's is.
-    fn restart(&mut self, event: &Event) {
-        let before = field(self.start.as_str(), "metadata").unwrap_or_default();
+    /// content it goes where the content's is, as a piece without text.
+    fn restart(&mut self, event: &Event, place: u64) {
+        let before = field(self.start.event.as_str(), "metadata").unwrap_or_default();
         let mut metadata = RawMap::default();
         metadata.merge(before);
         if let Some(new) = field(event.as_str(), "metadata") {
             match &mut self.pieces {
-                Some(pieces) => pieces.metadata.merge(new),
+                Some(pieces) => {
+                    pieces.metadata.merge(new);
+                    pieces.seams.push(place, 0);
+                }
                 None => metadata.merge(new),
             }
         }
@@ -286,11 +337,11 @@ impl Stream {
                 .chain(metadata.as_deref().map(|json| ("metadata", json))),
         );
         // Made of the fields of an event, so it is one.
-        self.start = Event::parse(json).unwrap_or_else(|_| event.clone());
+        self.start = Placed { event: Event::parse(json).unwrap_or_else(|_| event.clone()), place };
     }
 
     fn is_text(&self) -> bool {
-        self.start.kind() == EventKind::TextMessageStart
+        self.start.event.kind() == EventKind::TextMessageStart
     }
 
     fn id_field(&self) -> &'static str {
@@ -301,21 +352,22 @@ impl Stream {
     fn made_up_end(&self) -> Event {
         EventWriter::new(if self.is_text() { EventKind::TextMessageEnd } else { EventKind::ToolCallEnd })
             .text(self.id_field(), &self.id)
-            .optional_text("subagentRunId", self.start.subagent_run_id())
+            .optional_text("subagentRunId", self.start.event.subagent_run_id())
             .finish()
     }
 
-    fn write(self, end: Option<Event>, out: &mut Vec<Event>) {
+    fn write(self, end: Option<Placed>, out: &mut Out) {
         let id_field = self.id_field();
         let kind = if self.is_text() { EventKind::TextMessageContent } else { EventKind::ToolCallArgs };
-        out.push(self.start);
+        out.push(self.start.event, self.start.place);
         if let Some(mut pieces) = self.pieces {
             pieces.delta.push('"');
             let joined = EventWriter::new(kind).text(id_field, &self.id).raw("delta", &pieces.delta);
-            out.push(with_metadata(joined, &pieces.metadata).finish());
+            out.push_joined(with_metadata(joined, &pieces.metadata).finish(), &pieces.seams);
         }
-        out.extend(end);
-        out.extend(self.held);
+        for Placed { event, place } in end.into_iter().chain(self.held) {
+            out.push(event, place);
+        }
     }
 }
 

@@ -155,6 +155,18 @@ impl Event {
         Event { json: out.into(), kind: self.kind, header: self.header.clone() }
     }
 
+    /// The event without the first bytes of its raw delta; `None` if there are not so many, or none can be cut there.
+    pub(crate) fn without_start_of_delta(&self, bytes: usize) -> Option<Event> {
+        let (start, _) = self.header.delta?;
+        let start = start as usize;
+        let kept = self.raw_delta()?.get(bytes..)?;
+        let mut out = Vec::with_capacity(self.json.len() - bytes);
+        out.extend_from_slice(&self.json[..start]);
+        out.extend_from_slice(kept.as_bytes());
+        out.extend_from_slice(&self.json[start + bytes + kept.len()..]);
+        Event::parse(out).ok()
+    }
+
     /// Reads the event as `T`: a typed view for code that must understand it.
     ///
     /// # Errors

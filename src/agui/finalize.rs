@@ -151,6 +151,11 @@ impl Finalizer {
         }
     }
 
+    /// The `RUN_STARTED` that lacks as long as nothing has been delivered.
+    pub(crate) fn opening(&self) -> Option<Event> {
+        (!self.begun).then(|| Event::run_started(&self.thread_id, &self.run_id))
+    }
+
     /// Whether `RUN_FINISHED` or `RUN_ERROR` has been delivered.
     #[must_use]
     pub fn terminal_seen(&self) -> bool {
@@ -168,9 +173,7 @@ impl Finalizer {
         }
         let mut out = Vec::new();
         if why == Ending::Stopped {
-            if !self.begun {
-                out.push(Event::run_started(&self.thread_id, &self.run_id));
-            }
+            out.extend(self.opening());
             let words = Words { status: "stopped", reason: "stop_requested", message: STOPPED };
             self.close_streams(&words, &mut out);
             self.close_brackets(&mut out);

@@ -36,6 +36,12 @@ impl Frames {
         builder.finish()
     }
 
+    /// Frames as a store kept them: the bytes of so many.
+    #[must_use]
+    pub(crate) fn kept(bytes: impl Into<Bytes>, count: usize) -> Frames {
+        Frames { bytes: bytes.into(), count }
+    }
+
     /// The bytes of all frames.
     #[must_use]
     pub fn bytes(&self) -> &Bytes {
@@ -79,20 +85,37 @@ impl Frames {
         Frames { bytes: self.bytes.slice(skipped.min(self.bytes.len())..), count: self.count.saturating_sub(skip) }
     }
 
+    /// The first `count` events.
+    #[must_use]
+    pub(crate) fn first(&self, count: usize) -> Frames {
+        if count >= self.count {
+            return self.clone();
+        }
+        let kept = self.bytes.len() - self.behind(count).bytes.len();
+        Frames { bytes: self.bytes.slice(..kept), count }
+    }
+
     /// The events behind the first `skip`, each with an `id:` line: `name` and its place, counted from
     /// `first`.
     pub(crate) fn identified(&self, name: &str, first: u64, skip: usize) -> Frames {
-        let mut out = Frames::default();
-        let mut bytes = Vec::with_capacity(self.bytes.len() + self.count * (name.len() + 12));
-        for (place, json) in (first..).zip(self.events()).skip(skip) {
-            bytes.extend_from_slice(format!("id: {name}{place}\n").as_bytes());
-            bytes.extend_from_slice(OPEN);
-            bytes.extend_from_slice(&json);
-            bytes.extend_from_slice(CLOSE);
-            out.count += 1;
+        Frames::with_ids(name, (first..).zip(self.events()).skip(skip))
+    }
+
+    /// Some events, each with an `id:` line: `name` and its place.
+    pub(crate) fn with_ids(name: &str, events: impl IntoIterator<Item = (u64, Bytes)>) -> Frames {
+        let mut out = FramesBuilder::default();
+        for (place, json) in events {
+            out.bytes.extend_from_slice(format!("id: {name}{place}\n").as_bytes());
+            out.push_json(&json);
         }
-        out.bytes = bytes.into();
-        out
+        out.finish()
+    }
+
+    /// Frames the JSON of some events.
+    pub(crate) fn of_json(events: impl IntoIterator<Item = Bytes>) -> Frames {
+        let mut out = FramesBuilder::default();
+        events.into_iter().for_each(|json| out.push_json(&json));
+        out.finish()
     }
 }
 
@@ -106,9 +129,13 @@ pub struct FramesBuilder {
 impl FramesBuilder {
     /// Adds an event.
     pub fn push(&mut self, event: &Event) {
-        self.bytes.reserve(event.json().len() + OPEN.len() + CLOSE.len());
+        self.push_json(event.json());
+    }
+
+    fn push_json(&mut self, json: &[u8]) {
+        self.bytes.reserve(json.len() + OPEN.len() + CLOSE.len());
         self.bytes.extend_from_slice(OPEN);
-        self.bytes.extend_from_slice(event.json());
+        self.bytes.extend_from_slice(json);
         self.bytes.extend_from_slice(CLOSE);
         self.count += 1;
     }

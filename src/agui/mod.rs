@@ -7,10 +7,13 @@
 
 mod chunks;
 mod compact;
+mod cuts;
 mod event;
 mod finalize;
 mod frames;
 mod input;
+#[cfg(test)]
+mod invented;
 mod observe;
 mod patch;
 mod proto;
@@ -26,6 +29,7 @@ mod verify;
 
 pub use chunks::{ChunkError, ChunkExpander};
 pub use compact::{Compacted, Compactor, compact};
+pub use cuts::Cuts;
 pub use event::{Event, EventKind, EventWriter, NotAnEvent};
 pub use finalize::{Ending, Finalizer};
 pub use frames::{Frames, FramesBuilder};

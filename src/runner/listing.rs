@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::thread::{Owner, ThreadKey};
 
@@ -111,6 +112,12 @@ pub struct ThreadPatch {
     pub if_named: Option<Option<Arc<str>>>,
     /// Whether it is archived.
     pub archived: Option<bool>,
+}
+
+/// Milliseconds since 1970.
+pub(super) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

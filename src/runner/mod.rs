@@ -1,13 +1,15 @@
 //! Who runs an agent on a thread, remembers what it said, and lets others watch.
 //!
 //! [`AgentRunner`] is what the runtime needs of a runner. [`LiveRunner`] holds the rules of a run once,
-//! over any [`ThreadStore`]; [`MemoryRunner`] is that engine over the store in RAM.
+//! over any [`ThreadStore`]; [`MemoryRunner`] is that engine over the store in RAM, `SqliteRunner` over a SQLite file.
 
 mod batch;
 mod listing;
 mod live;
 mod memory;
 mod pipeline;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod stateless;
 mod store;
 pub mod suite;
@@ -25,12 +27,14 @@ use crate::agent::Agent;
 use crate::agui::{Frames, RunAgentInput};
 
 pub use listing::{InvalidCursor, ThreadCursor, ThreadEntry, ThreadList, ThreadPatch, ThreadQuery};
-pub use live::{LiveRunner, RunOptions, WhenBusy};
+pub use live::{LiveRunner, RunOptions, WhenBusy, WhenUnwatched};
 pub use memory::{MemoryLimits, MemoryRunner, MemoryStore};
+#[cfg(feature = "sqlite")]
+pub use sqlite::{OpenError, SqliteOptions, SqliteRunner, SqliteStore};
 pub(crate) use stateless::run_stateless;
 pub use store::{
-    ActiveRun, BeginError, Begun, History, NewRun, OpenRun, RunPhase, Said, SealedRun, StoreError, StoredRun,
-    ThreadStore,
+    ActiveRun, AskedStop, BeginError, Begun, History, NewRun, OpenRun, RunPhase, Said, SealedRun, StoreError,
+    StoredRun, ThreadStore,
 };
 pub use thread::{Owner, ThreadKey};
 
@@ -45,7 +49,7 @@ pub trait AgentRunner: Send + Sync + 'static {
     /// Replays the thread, then follows its active run, if any, to its end. An unknown thread is an empty stream.
     fn connect(&self, request: ConnectRequest) -> BoxFuture<'_, Result<FrameStream, RunnerError>>;
 
-    /// Asks a run to end. Answers before it has ended.
+    /// Asks a run to end, also one that waits for its thread. Answers before it has ended.
     fn stop(&self, request: StopRequest) -> BoxFuture<'_, Result<Stopped, RunnerError>>;
 
     /// The threads this runner keeps; `None` makes the thread routes answer 422.
@@ -167,6 +171,9 @@ pub enum RunRefused {
     /// Another run is active on the thread, or a stopped one has not ended yet.
     #[error("Thread already running")]
     Busy,
+    /// The thread is busy, and as many runs as may wait for it do.
+    #[error("Too many runs wait for this thread already")]
+    QueueFull,
     /// The runtime is shutting down.
     #[error("The runtime is shutting down")]
     ShuttingDown,
@@ -181,6 +188,7 @@ impl RunRefused {
     pub fn code(&self) -> &'static str {
         match self {
             RunRefused::Busy => codes::THREAD_BUSY,
+            RunRefused::QueueFull => codes::QUEUE_FULL,
             RunRefused::ShuttingDown => codes::RUNTIME_SHUTDOWN,
             RunRefused::Failed(_) => codes::RUNNER_FAILED,
         }
@@ -204,6 +212,12 @@ pub mod codes {
     pub const INCOMPLETE_STREAM: &str = "INCOMPLETE_STREAM";
     /// Another run is active on the thread.
     pub const THREAD_BUSY: &str = "THREAD_BUSY";
+    /// As many runs as may wait for the thread did already.
+    pub const QUEUE_FULL: &str = "QUEUE_FULL";
+    /// The run waited for the thread as long as it may.
+    pub const QUEUE_TIMEOUT: &str = "QUEUE_TIMEOUT";
+    /// The process that ran the agent ended, or lost the run, before the run was over.
+    pub const RUN_INTERRUPTED: &str = "RUN_INTERRUPTED";
     /// The runner could not start or watch the run.
     pub const RUNNER_FAILED: &str = "RUNNER_FAILED";
     /// The store could not keep the run's events.

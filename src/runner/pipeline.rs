@@ -32,6 +32,12 @@ pub(super) struct Started {
 pub(super) trait Sink {
     /// One verified event.
     fn deliver(&mut self, event: &Event);
+
+    /// What lacks before the next event where runs are told one after the other: clients take no `RUN_ERROR` behind
+    /// another without a `RUN_STARTED` between. A run watched alone is shown without it.
+    fn precede(&mut self, opening: &Event) {
+        let _ = opening;
+    }
 }
 
 impl Sink for FramesBuilder {
@@ -66,6 +72,9 @@ impl Pipeline {
 
     fn deliver(&mut self, event: Event, sink: &mut dyn Sink) -> Result<(), AgentError> {
         self.verifier.check(&event).map_err(|violation| AgentError::new(violation.to_string()))?;
+        if event.kind() == EventKind::RunError {
+            self.open_before_error(sink);
+        }
         self.finalizer.observe(&event);
         if event.kind() == EventKind::RunStarted {
             sink.deliver(&self.with_input(event));
@@ -73,6 +82,12 @@ impl Pipeline {
             sink.deliver(&event);
         }
         Ok(())
+    }
+
+    fn open_before_error(&mut self, sink: &mut dyn Sink) {
+        if let Some(opening) = self.finalizer.opening() {
+            sink.precede(&self.with_input(opening));
+        }
     }
 
     /// Puts the run's input into a `RUN_STARTED` that has none (rest-sse.md chapter 13.1).
@@ -92,9 +107,12 @@ impl Pipeline {
         &self.started
     }
 
-    /// The events the run still owes.
-    pub(super) fn close(&mut self, ending: Ending) -> Vec<Event> {
-        self.finalizer.close(ending)
+    /// Delivers the events the run still owes.
+    pub(super) fn close(&mut self, ending: Ending, sink: &mut dyn Sink) {
+        if ending != Ending::Stopped {
+            self.open_before_error(sink);
+        }
+        self.finalizer.close(ending).iter().for_each(|event| sink.deliver(event));
     }
 }
 

@@ -60,7 +60,7 @@ impl Stateless {
                 return (frames.finish(), false);
             }
         };
-        self.pipeline.close(ending).iter().for_each(|event| frames.push(event));
+        self.pipeline.close(ending, &mut frames);
         (frames.finish(), true)
     }
 }

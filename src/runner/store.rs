@@ -40,14 +40,15 @@ pub trait ThreadStore: Send + Sync + 'static {
     /// The open run of a thread, whichever process it belongs to.
     fn active(&self, thread: &ThreadKey) -> BoxFuture<'_, Result<Option<ActiveRun>, StoreError>>;
 
-    /// Asks the process that holds an open run to stop it. False if the run is not open, or was asked already.
-    fn ask_to_stop(&self, run: &OpenRun) -> BoxFuture<'_, Result<bool, StoreError>> {
-        let _ = run;
+    /// Asks the process that holds an open run to stop it. False if the run is not open, or was asked already; one
+    /// that was only asked to stop may still be asked to be forgotten.
+    fn ask_to_stop(&self, stop: AskedStop) -> BoxFuture<'_, Result<bool, StoreError>> {
+        let _ = stop;
         ready(Ok(false)).boxed()
     }
 
-    /// Runs of this process that others have asked to stop, as they ask.
-    fn stop_requests(&self) -> BoxStream<'static, OpenRun> {
+    /// What others ask of the open runs of this process, as they ask, and what they asked and is not done yet.
+    fn stop_requests(&self) -> BoxStream<'static, AskedStop> {
         stream::pending().boxed()
     }
 
@@ -74,7 +75,8 @@ pub trait ThreadStore: Send + Sync + 'static {
     /// Forgets every thread of an owner. Open runs go on but are not kept.
     fn clear(&self, owner: &Owner) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// Lets go of what the store holds outside this process, as leases and files. Nothing is called afterwards.
+    /// Lets go of what the store holds outside this process, as leases and files. Runs that did not end before the
+    /// shutdown's deadline may still call; they are to get errors.
     fn close(&self) -> BoxFuture<'_, ()> {
         ready(()).boxed()
     }
@@ -116,6 +118,15 @@ pub struct OpenRun {
     pub thread: ThreadKey,
     /// The run's number.
     pub number: u64,
+}
+
+/// A run that somebody else than its process wants to end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskedStop {
+    /// The run.
+    pub run: OpenRun,
+    /// Whether it is to leave no history.
+    pub forget: bool,
 }
 
 /// The open run of a thread.
@@ -164,7 +175,7 @@ pub struct SealedRun {
     /// Messages of the input that are new to the thread and stand in no event of the run.
     pub unsaid: Vec<Message>,
     /// The thread's shared state after the run; `None` when it has none.
-    pub state: Option<Value>,
+    pub state: Option<Arc<Value>>,
 }
 
 /// A sealed run as history gives it.

@@ -245,12 +245,12 @@ pub async fn messages_heard_of_are_known(store: Arc<dyn ThreadStore>) {
 pub async fn state_is_carried_to_the_next_run(store: Arc<dyn ThreadStore>) {
     let begun = begin(&store, "t", "r1").await;
     assert!(begun.state.is_none());
-    let state = json!({"count": 1});
+    let state = Arc::new(json!({"count": 1}));
     let sealed = SealedRun { state: Some(state.clone()), ..SealedRun::default() };
     store.seal(&begun.run, sealed).await.expect("an open run can be sealed");
-    assert_eq!(begin(&store, "t", "r2").await.state.as_deref(), Some(&state));
+    assert_eq!(begin(&store, "t", "r2").await.state.as_ref(), Some(&state));
     let kept = store.state(&"t".into()).await.expect("state can be read");
-    assert_eq!(kept.as_deref(), Some(&state));
+    assert_eq!(kept, Some(state));
 }
 
 /// A thread is there, and listed, while its first run is still open.

@@ -1,5 +1,8 @@
 //! The words of a search.
 
+#[cfg(feature = "sqlite")]
+use std::collections::BTreeSet;
+
 /// The words a search asks for: runs of letters and digits, in lower case. Stores find the same threads for
 /// the same text because they all ask with these.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +29,30 @@ impl Words {
         }
         missing.is_empty()
     }
+}
+
+/// How much of a word is kept and asked for where words are kept: what is longer was hardly written by a person.
+#[cfg(feature = "sqlite")]
+const KEPT: usize = 64;
+
+#[cfg(feature = "sqlite")]
+impl Words {
+    /// Each word of these texts once, to be kept where [`Words::prefix_queries`] find them.
+    pub(super) fn each_once<'t>(texts: impl IntoIterator<Item = &'t str>) -> String {
+        let words: BTreeSet<String> = texts.into_iter().flat_map(split).map(cut).collect();
+        Vec::from_iter(words).join(" ")
+    }
+
+    /// For each word, the FTS5 query for words that begin with it.
+    pub(super) fn prefix_queries(&self) -> impl Iterator<Item = String> + '_ {
+        self.0.iter().map(|word| format!("\"{}\"*", cut(word.clone())))
+    }
+}
+
+#[cfg(feature = "sqlite")]
+fn cut(mut word: String) -> String {
+    word.truncate(word.floor_char_boundary(KEPT));
+    word
 }
 
 fn split(text: &str) -> impl Iterator<Item = String> + '_ {

@@ -91,7 +91,7 @@ fn runner(config: &Config) -> MemoryRunner {
         max_bytes: settings.max_bytes,
     };
     let options = RunOptions {
-        when_busy: if settings.supersede { WhenBusy::Supersede } else { WhenBusy::Reject },
+        when_busy: if settings.supersede { WhenBusy::Rollback } else { WhenBusy::Reject },
         max_run_bytes: settings.max_run_bytes,
         ..RunOptions::default()
     };
@@ -205,7 +205,7 @@ mod tests {
         assert_eq!(settings.max_bytes, limits.max_bytes);
         let options = RunOptions::default();
         assert_eq!(settings.max_run_bytes, options.max_run_bytes);
-        assert_eq!(settings.supersede, options.when_busy == WhenBusy::Supersede);
+        assert_eq!(settings.supersede, options.when_busy == WhenBusy::Rollback);
     }
 
     #[test]

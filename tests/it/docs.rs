@@ -26,10 +26,21 @@ fn error_codes_are_those_of_the_source() {
 #[test]
 fn error_codes_are_those_of_the_api() {
     use copilotkit_runtime::runner::codes::{
-        AGENT_PANICKED, INCOMPLETE_STREAM, RUN_TOO_LARGE, RUNNER_FAILED, RUNTIME_SHUTDOWN, STORE_FAILED, THREAD_BUSY,
+        AGENT_PANICKED, INCOMPLETE_STREAM, QUEUE_FULL, QUEUE_TIMEOUT, RUN_INTERRUPTED, RUN_TOO_LARGE, RUNNER_FAILED,
+        RUNTIME_SHUTDOWN, STORE_FAILED, THREAD_BUSY,
     };
-    let of_runner =
-        [AGENT_PANICKED, INCOMPLETE_STREAM, RUN_TOO_LARGE, RUNNER_FAILED, RUNTIME_SHUTDOWN, STORE_FAILED, THREAD_BUSY];
+    let of_runner = [
+        AGENT_PANICKED,
+        INCOMPLETE_STREAM,
+        QUEUE_FULL,
+        QUEUE_TIMEOUT,
+        RUN_INTERRUPTED,
+        RUN_TOO_LARGE,
+        RUNNER_FAILED,
+        RUNTIME_SHUTDOWN,
+        STORE_FAILED,
+        THREAD_BUSY,
+    ];
     let of_http_agents = ["AGENT_CONNECT_TIMEOUT", "AGENT_IDLE_TIMEOUT", "AGENT_TOTAL_TIMEOUT"];
     let all: BTreeSet<String> = of_runner.into_iter().chain(of_http_agents).map(str::to_owned).collect();
     assert_eq!(listed_codes(), all);

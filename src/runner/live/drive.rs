@@ -9,12 +9,16 @@ use tokio::time::Instant;
 use tracing::{Instrument, error, info_span, warn};
 use uuid::Uuid;
 
-use super::{LiveRun, Shared, StopReason};
+use super::admission::{NotBegun, begin};
+use super::close::{self, Close};
+use super::log::End;
+use super::run::{LiveRun, Phase, StopReason};
+use super::{Shared, unwatched};
 use crate::agent::{AgentCall, AgentError};
-use crate::agui::{Compactor, Ending, Event, EventKind, Frames, FramesBuilder, Message};
+use crate::agui::{Compactor, Ending, Event, EventKind, Finalizer, Frames, FramesBuilder, Message};
 use crate::runner::batch::{Batch, Contained, More, Running, contained, next_batch, start, too_large};
 use crate::runner::pipeline::{Pipeline, Sink, Started};
-use crate::runner::{BeginError, NewRun, OpenRun, RunRequest, SealedRun, StoreError, codes};
+use crate::runner::{NewRun, OpenRun, RunRefused, RunRequest, SealedRun, StoreError, codes};
 
 /// How long a terminal event waits for the end of the agent's stream before it is shown. Shown together
 /// with the end, it finds the thread free: a client that answers it at once is not told `THREAD_BUSY`.
@@ -22,62 +26,91 @@ const HOLD_TERMINAL: Duration = Duration::from_millis(100);
 
 /// Runs the agent to its end. Whatever happens, the log ends and the thread is free afterwards.
 pub(super) async fn drive(shared: Arc<Shared>, run: Arc<LiveRun>, request: RunRequest) {
-    let span = info_span!("run", thread.id = %run.thread.id, user.id = %run.thread.owner, run.id = %run.run_id, agent.id = %run.agent_id);
-    let leave = Leave { shared: shared.clone(), run: run.clone() };
+    let thread = &run.log.thread;
+    let span = info_span!("run", thread.id = %thread.id, user.id = %thread.owner, run.id = %run.run_id, agent.id = %run.agent_id);
+    let mut leave = Leave { shared: shared.clone(), run: run.clone(), last: Last::default() };
     let work = AssertUnwindSafe(execute(&shared, &run, request)).catch_unwind();
-    if work.instrument(span).await.is_err() {
-        error!(thread.id = %run.thread.id, user.id = %run.thread.owner, run.id = %run.run_id, "the engine panicked; the run was abandoned");
-        run.publish_error("internal error", codes::RUNNER_FAILED);
+    leave.last = work.instrument(span).await.unwrap_or_else(|_| {
+        error!(thread.id = %thread.id, user.id = %thread.owner, run.id = %run.run_id, "the engine panicked; the run was abandoned");
+        if let Some(open) = run.log.run() {
+            close::give_up(&shared, open);
+        }
+        Last::failed("internal error", codes::RUNNER_FAILED)
+    });
+}
+
+/// What is shown of a run once its thread is free: whoever sees it finds the thread free.
+struct Last {
+    frames: Frames,
+    end: End,
+}
+
+impl Default for Last {
+    fn default() -> Last {
+        Last { frames: Frames::default(), end: End::Told }
     }
-    drop(leave);
+}
+
+impl Last {
+    /// A terminal event for a run that never began or cannot go on.
+    fn failed(message: &str, code: &'static str) -> Last {
+        Last { end: End::Failed(Frames::of(&[Event::run_error(message, code)])), ..Last::default() }
+    }
+
+    /// The store failed. What was about to be shown may not be kept, or follow events nobody saw.
+    fn of_store(failure: &StoreError) -> Last {
+        error!(error = %failure, "the store failed; the run was ended");
+        match failure {
+            // Whoever closed the run wrote its end: all its watchers see the same.
+            StoreError::LeaseLost => Last { end: End::Elsewhere, ..Last::default() },
+            failure => Last::failed(&failure.to_string(), codes::STORE_FAILED),
+        }
+    }
 }
 
 /// Frees the thread and ends the log, also when the task is dropped.
 struct Leave {
     shared: Arc<Shared>,
     run: Arc<LiveRun>,
-}
-
-impl Leave {
-    /// The thread is free from here on; idempotent.
-    fn unregister(shared: &Shared, run: &Arc<LiveRun>) {
-        let mut live = shared.live.lock();
-        if live.get(&run.thread).is_some_and(|active| Arc::ptr_eq(active, run)) {
-            live.remove(&run.thread);
-        }
-    }
+    last: Last,
 }
 
 impl Drop for Leave {
     fn drop(&mut self) {
-        Leave::unregister(&self.shared, &self.run);
-        self.run.log.end();
-        self.run.ended.cancel();
+        self.shared.places.leave(&self.run);
+        self.run.enter(Phase::Over);
+        let Last { frames, end } = std::mem::take(&mut self.last);
+        self.run.log.publish(frames);
+        self.run.log.end(end);
     }
 }
 
-async fn execute(shared: &Arc<Shared>, run: &Arc<LiveRun>, request: RunRequest) {
+async fn execute(shared: &Arc<Shared>, run: &Arc<LiveRun>, request: RunRequest) -> Last {
     let RunRequest { agent, input, headers, name, .. } = request;
     let input = Arc::new(input);
-    let begun = match shared
-        .store
-        .begin(NewRun {
-            thread: run.thread.clone(),
-            run_id: run.run_id.clone(),
-            agent_id: run.agent_id.clone(),
-            input: input.clone(),
-            name,
-        })
-        .await
-    {
+    let thread_id = &run.log.thread.id;
+    let new = NewRun {
+        thread: run.log.thread.clone(),
+        run_id: run.run_id.clone(),
+        agent_id: run.agent_id.clone(),
+        input: input.clone(),
+        name,
+    };
+    let begun = match begin(shared, run, new).await {
         Ok(begun) => begun,
-        Err(BeginError::Busy) => return run.publish_error("Thread already running", codes::THREAD_BUSY),
-        Err(BeginError::Store(failure)) => {
-            error!(error = %failure, "the store could not begin the run");
-            return run.publish_error(&failure.to_string(), codes::STORE_FAILED);
+        Err(NotBegun::Store(failure)) => return Last::of_store(&failure),
+        Err(NotBegun::Busy) => return Last::failed("Thread already running", codes::THREAD_BUSY),
+        Err(NotBegun::QueueFull) => return Last::failed(&RunRefused::QueueFull.to_string(), codes::QUEUE_FULL),
+        Err(NotBegun::QueueTimeout) => {
+            return Last::failed("The run waited for its thread as long as it may", codes::QUEUE_TIMEOUT);
+        }
+        Err(NotBegun::Stopped) => {
+            let mut nothing_said = Finalizer::new(thread_id, &run.run_id);
+            let events = nothing_said.close(ending(Ok(AgentEnd::Stopped), run.stop_reason()));
+            return Last { frames: Frames::of(&events), ..Last::default() };
         }
     };
-    *run.number.lock() = Some(begun.run.number);
+    unwatched::attend(shared, run);
 
     let call = AgentCall {
         input: Arc::new(input.for_agent(|| Uuid::new_v4().to_string())),
@@ -91,7 +124,7 @@ async fn execute(shared: &Arc<Shared>, run: &Arc<LiveRun>, request: RunRequest) 
         shared,
         run,
         open: begun.run.clone(),
-        pipeline: Pipeline::new(&run.thread.id, &run.run_id, Some(begun.input)),
+        pipeline: Pipeline::new(thread_id, &run.run_id, Some(begun.input)),
         said: Said {
             compactor: Compactor::new(begun.state.as_deref().cloned()),
             ready: FramesBuilder::default(),
@@ -101,14 +134,18 @@ async fn execute(shared: &Arc<Shared>, run: &Arc<LiveRun>, request: RunRequest) 
             events: 0,
         },
     });
-    let end = progress.follow(start(&*agent, call), grace).await;
+    let end = match run.stop_reason() {
+        None => progress.follow(start(&*agent, call), grace).await,
+        // While it was begun, or waited for its turn.
+        Some(_) => Ok(AgentEnd::Stopped),
+    };
     drop(Contained::new(agent));
     let new_messages = input.messages.iter().enumerate().filter(|(index, _)| is_new(*index)).map(|(_, m)| m);
-    progress.finish(end, new_messages).await;
+    progress.finish(end, new_messages).await
 }
 
 /// How the agent's stream came to its end.
-enum End {
+enum AgentEnd {
     /// It ended by itself, or went silent after a terminal event.
     Ended,
     Failed(AgentError),
@@ -157,6 +194,10 @@ impl Sink for Said {
             }
         }
     }
+
+    fn precede(&mut self, opening: &Event) {
+        self.compactor.precede(opening);
+    }
 }
 
 /// The ids of the messages in an input's JSON.
@@ -177,7 +218,7 @@ fn message_ids(input: &str) -> Vec<Box<str>> {
 
 impl Progress<'_> {
     /// Takes the agent's events until it ends, fails or is stopped.
-    async fn follow(&mut self, mut events: Running, grace: Duration) -> Result<End, StoreError> {
+    async fn follow(&mut self, mut events: Running, grace: Duration) -> Result<AgentEnd, StoreError> {
         let stopped = self.run.stopped.clone();
         let stopped = stopped.cancelled();
         tokio::pin!(stopped);
@@ -198,7 +239,7 @@ impl Progress<'_> {
                 () = &mut stopped, if !stopping => {
                     stopping = true;
                     if grace.is_zero() {
-                        return Ok(End::Stopped);
+                        return Ok(AgentEnd::Stopped);
                     }
                     deadline = Some(Instant::now() + grace);
                     continue;
@@ -207,11 +248,11 @@ impl Progress<'_> {
                 () = timer => {
                     if stopping {
                         warn!(?grace, "a stopped agent did not wind down in its grace time and was dropped");
-                        return Ok(End::Stopped);
+                        return Ok(AgentEnd::Stopped);
                     }
                     if self.said.held.is_empty() {
                         warn!("the agent's stream stayed open after its terminal event; the run was ended");
-                        return Ok(End::Ended);
+                        return Ok(AgentEnd::Ended);
                     }
                     self.said.release();
                     self.show().await?;
@@ -222,22 +263,34 @@ impl Progress<'_> {
             let full = batch.is_full();
             for event in batch.events {
                 if let Err(failure) = self.pipeline.push(event, &mut self.said) {
-                    return Ok(End::Failed(failure));
+                    return Ok(AgentEnd::Failed(failure));
                 }
                 // After each: an event may come out larger than it went in, as a start with the run's input.
                 if self.said.bytes > self.shared.options.max_run_bytes {
-                    return Ok(End::Failed(too_large(self.shared.options.max_run_bytes)));
+                    return Ok(AgentEnd::Failed(too_large(self.shared.options.max_run_bytes)));
                 }
             }
             match more {
                 // What remains is kept and shown together with the end.
-                More::Ended if stopping => return Ok(End::Stopped),
-                More::Ended => return Ok(End::Ended),
-                More::Failed(_) if stopping => return Ok(End::Stopped),
-                More::Failed(failure) => return Ok(End::Failed(failure)),
+                More::Ended if stopping => return Ok(AgentEnd::Stopped),
+                More::Ended => return Ok(AgentEnd::Ended),
+                More::Failed(_) if stopping => return Ok(AgentEnd::Stopped),
+                More::Failed(failure) => return Ok(AgentEnd::Failed(failure)),
                 More::Coming => {}
             }
-            self.show().await?;
+            {
+                let mut show = std::pin::pin!(self.show());
+                tokio::select! {
+                    biased;
+                    kept = &mut show => kept?,
+                    // A store that takes its time keeps no agent's connection open.
+                    () = &mut stopped, if !stopping && grace.is_zero() => {
+                        drop(events);
+                        show.await?;
+                        return Ok(AgentEnd::Stopped);
+                    }
+                }
+            }
             if !stopping {
                 deadline = (!self.said.held.is_empty()).then(|| Instant::now() + HOLD_TERMINAL);
             }
@@ -258,53 +311,47 @@ impl Progress<'_> {
         Ok(())
     }
 
-    /// Closes what is open, seals the run, frees the thread, and only then shows the last events.
+    /// Closes what is open and seals the run. What is answered may be shown when the thread is free.
     async fn finish<'m>(
         mut self: Box<Self>,
-        end: Result<End, StoreError>,
+        end: Result<AgentEnd, StoreError>,
         new_messages: impl Iterator<Item = &'m Message>,
-    ) {
-        let reason = *self.run.stop.lock();
-        let spoke = self.said.events > 0;
-        let failed = matches!(end, Ok(End::Failed(_)));
-        let broken_store = end.as_ref().err().map(ToString::to_string);
-        for event in self.pipeline.close(ending(end, reason)) {
-            self.said.deliver(&event);
+    ) -> Last {
+        if let Err(StoreError::LeaseLost) = end {
+            return Last::of_store(&StoreError::LeaseLost);
         }
+        let reason = self.run.stop_reason();
+        let failed_start = matches!(end, Ok(AgentEnd::Failed(_))) && self.said.events == 0;
+        let broken_store = end.as_ref().err().cloned();
+        self.pipeline.close(ending(end, reason), &mut self.said);
         self.said.release();
         let last = self.said.ready.finish();
-        let superseded = *self.run.stop.lock() == Some(StopReason::Superseded);
-        let kept = if superseded || (failed && !spoke) {
-            self.shared.store.discard(&self.open).await
+        let rolled_back = self.run.stop_reason() == Some(StopReason::RolledBack);
+        let how = if rolled_back || (failed_start && !self.shared.options.keep_failed_starts) {
+            Close::Discard
         } else {
-            let sealed = self.said.seal(self.pipeline.started(), new_messages);
-            self.shared.store.seal(&self.open, sealed).await
+            Close::Seal(self.said.seal(self.pipeline.started(), new_messages))
         };
-        Leave::unregister(self.shared, self.run);
-        match kept.err().map(|failure| failure.to_string()).or(broken_store) {
-            None => self.run.log.publish(last),
-            // What `last` holds may not be kept, or follow events nobody saw: the failure is all there is to say.
-            Some(failure) => {
-                error!(error = %failure, "the store failed; the run was ended");
-                self.run.publish_error(&failure, codes::STORE_FAILED);
-            }
+        match close::close(self.shared, self.open, how).await.err().or(broken_store) {
+            None => Last { frames: last, end: End::Told },
+            Some(failure) => Last::of_store(&failure),
         }
     }
 }
 
 /// What the run still owes, seen from how its stream ended and whether somebody stopped it.
-fn ending(end: Result<End, StoreError>, stop: Option<StopReason>) -> Ending {
+fn ending(end: Result<AgentEnd, StoreError>, stop: Option<StopReason>) -> Ending {
     match (end, stop) {
         (Err(failure), _) => Ending::Failed { message: failure.to_string(), code: Some(codes::STORE_FAILED) },
         (Ok(_), Some(StopReason::Shutdown)) => {
             Ending::Failed { message: "The runtime is shutting down".to_owned(), code: Some(codes::RUNTIME_SHUTDOWN) }
         }
-        (Ok(_), Some(StopReason::User | StopReason::Superseded)) => Ending::Stopped,
-        (Ok(End::Failed(failure)), None) => {
+        (Ok(_), Some(StopReason::User | StopReason::RolledBack)) => Ending::Stopped,
+        (Ok(AgentEnd::Failed(failure)), None) => {
             warn!(error = %failure, "the agent failed");
             Ending::Failed { message: failure.message().to_owned(), code: failure.code() }
         }
-        (Ok(End::Ended | End::Stopped), None) => Ending::Incomplete,
+        (Ok(AgentEnd::Ended | AgentEnd::Stopped), None) => Ending::Incomplete,
     }
 }
 
@@ -333,17 +380,10 @@ impl Said {
         SealedRun {
             frames: Frames::of(&compacted.events),
             said: self.events as u64,
-            cuts: bytes::Bytes::new(),
+            cuts: compacted.cuts.bytes().clone(),
             message_ids,
             unsaid,
-            state: compacted.state,
+            state: compacted.state.map(Arc::new),
         }
-    }
-}
-
-impl LiveRun {
-    /// A terminal event for a run that never began or cannot go on.
-    fn publish_error(&self, message: &str, code: &'static str) {
-        self.log.publish(Frames::of(&[Event::run_error(message, code)]));
     }
 }

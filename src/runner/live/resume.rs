@@ -1,71 +1,123 @@
 //! Going on where a watcher left off (chapter 14, row 17).
 //!
-//! An event's id is its run's number in the store and its place in the run, from 1: `7-12` as it was said live,
-//! `7.3` as it is replayed from the shortened run. The two count differently, so they look different.
+//! An event's id is its run's number in the store and its place in the run, from 1:
+//! - `7-12` is the twelfth event of run 7, as it was said live;
+//! - `7.3` is the third event of the shortened run 7, replayed from its beginning;
+//! - `7-12.3` is that event replayed for a watcher that had seen twelve events live. Of a message seen in part it
+//!   holds what was not seen.
+//!
+//! So every id says all that its watcher has of the run, and it stays good when the run is shortened.
 
-use std::sync::Arc;
-
-use futures_util::{Stream, StreamExt};
-
-use super::log::{Log, Watch};
-use crate::agui::Frames;
+use super::watch::{Rest, Shown};
+use crate::agui::{Cuts, Frames};
 use crate::runner::StoredRun;
 
-/// Where a replay begins.
+/// What a watcher has of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Start {
-    /// The first run to show.
-    run: u64,
-    /// How many of its events to leave out.
-    skip: u64,
+pub(super) enum Seen {
+    /// So many events, as they were said.
+    Said(u64),
+    /// So many events of the shortened run.
+    Kept(u64),
+    /// So many events as they were said, and then of the shortened run the rest up to this place.
+    Both(u64, u64),
 }
 
-impl Start {
-    /// Everything.
-    pub(super) const ALL: Start = Start { run: 0, skip: 0 };
+/// The run of an id, and what its watcher has of it.
+pub(super) fn read(id: &str) -> Option<(u64, Seen)> {
+    let place = |text: &str| text.parse().ok().filter(|place| *place > 0);
+    let (run, seen) = match id.split_once('-') {
+        None => {
+            let (run, kept) = id.split_once('.')?;
+            (run, Seen::Kept(place(kept)?))
+        }
+        Some((run, seen)) => match seen.split_once('.') {
+            None => (run, Seen::Said(place(seen)?)),
+            Some((seen, shown)) => (run, Seen::Both(place(seen)?, place(shown)?)),
+        },
+    };
+    Some((run.parse().ok()?, seen))
+}
 
-    /// Behind the event of this id, as long as what follows it can be told: in a run still live, in the shortened
-    /// form of one that is over, or at its end. Otherwise everything.
-    pub(super) fn after(id: &str, history: &[StoredRun], live: Option<(u64, &Log)>) -> Start {
-        let parse = |separator| {
-            let (run, place) = id.split_once(separator)?;
-            Some((run.parse::<u64>().ok()?, place.parse::<u64>().ok().filter(|place| *place > 0)?))
-        };
-        let sealed = |run| history.iter().find(|stored| stored.number == run);
-        let found = match (parse('.'), parse('-')) {
-            (Some((run, place)), _) => {
-                sealed(run).filter(|stored| place <= stored.frames.count() as u64).map(|_| Start { run, skip: place })
+/// A run that is over, its events with their ids.
+pub(super) fn whole(run: &StoredRun) -> Frames {
+    run.frames.identified(&format!("{}.", run.number), 1, 0)
+}
+
+impl Seen {
+    /// What such a watcher lacks of a run that is over, with ids; `None` if the run has no such place.
+    pub(super) fn rest(self, run: &StoredRun) -> Option<Frames> {
+        let number = run.number;
+        match self {
+            Seen::Kept(place) => {
+                let skip = usize::try_from(place).ok().filter(|skip| *skip <= run.frames.count())?;
+                Some(run.frames.identified(&format!("{number}."), 1, skip))
             }
-            (_, Some((run, place))) => match live {
-                Some((number, log)) if number == run => (place <= log.shown()).then_some(Start { run, skip: place }),
-                _ => sealed(run).filter(|stored| stored.said == place).map(|_| Start { run: run + 1, skip: 0 }),
-            },
-            _ => None,
-        };
-        found.unwrap_or(Start::ALL)
+            Seen::Said(seen) => Rest::of(run, seen).map(|rest| rest.identified(number)),
+            Seen::Both(seen, shown) => {
+                let events = Cuts::from(run.cuts.clone()).rest(&run.frames, seen, shown)?;
+                Some(Rest { seen, events }.identified(number))
+            }
+        }
+    }
+}
+
+impl Rest {
+    fn identified(self, number: u64) -> Frames {
+        let name = if self.seen == 0 { format!("{number}.") } else { format!("{number}-{}.", self.seen) };
+        Frames::with_ids(&name, self.events)
+    }
+}
+
+impl Shown {
+    /// As it leaves.
+    pub(super) fn into_frames(self) -> Frames {
+        match self {
+            Shown::Said { frames, .. } | Shown::Failure(frames) => frames,
+            Shown::Rest(rest) => Frames::of_json(rest.events.into_iter().map(|(_, json)| json)),
+        }
     }
 
-    fn skip_in(self, run: u64) -> Option<u64> {
-        (run >= self.run).then_some(if run == self.run { self.skip } else { 0 })
+    /// As it leaves for a watcher that wants ids. What is no event of the run has none: nobody can go on behind it.
+    pub(super) fn identified(self, number: u64) -> Frames {
+        match self {
+            Shown::Said { before, frames } => frames.identified(&format!("{number}-"), before + 1, 0),
+            Shown::Rest(rest) => rest.identified(number),
+            Shown::Failure(frames) => frames,
+        }
     }
+}
 
-    /// A run of the history from here on, its events with their ids.
-    pub(super) fn stored(self, run: &StoredRun) -> Option<Frames> {
-        let skip = usize::try_from(self.skip_in(run.number)?).unwrap_or(usize::MAX);
-        Some(run.frames.identified(&format!("{}.", run.number), 1, skip)).filter(|frames| !frames.is_empty())
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    /// A live run from here on, its events with their ids.
-    pub(super) fn live(self, run: u64, log: Arc<Log>) -> impl Stream<Item = Frames> + Send + 'static {
-        let skip = self.skip_in(run).unwrap_or_default();
-        let name = format!("{run}-");
-        Watch::new(log)
-            .scan(0_u64, move |shown, frames| {
-                let before = *shown;
-                *shown += frames.count() as u64;
-                let known = usize::try_from(skip.saturating_sub(before)).unwrap_or(usize::MAX);
-                std::future::ready(Some(frames.identified(&name, before + 1, known)))
-            })
-            .filter(|frames| std::future::ready(!frames.is_empty()))
+    #[test]
+    fn ids_are_read_as_they_are_written() {
+        assert_eq!(read("7-12"), Some((7, Seen::Said(12))));
+        assert_eq!(read("7.3"), Some((7, Seen::Kept(3))));
+        assert_eq!(read("7-12.3"), Some((7, Seen::Both(12, 3))));
+        for other in [
+            "",
+            "7",
+            "-",
+            ".",
+            "7-",
+            "7.",
+            "-7",
+            ".7",
+            "7-0",
+            "7.0",
+            "7-1.0",
+            "7-0.1",
+            "7-1.",
+            "7.1-1",
+            "7-1-1",
+            "7.1.1",
+            "a-1",
+            "7-18446744073709551616",
+        ] {
+            assert_eq!(read(other), None, "{other}");
+        }
     }
 }

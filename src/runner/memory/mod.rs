@@ -2,6 +2,7 @@
 
 mod ids;
 mod search;
+mod stops;
 mod store;
 mod thread;
 

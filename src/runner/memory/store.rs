@@ -3,20 +3,23 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
+use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, ready};
+use futures_util::stream::BoxStream;
 use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::MemoryLimits;
 use super::search::Searched;
+use super::stops::Stops;
 use super::thread::{Open, Run, Thread};
 use crate::agui::{Frames, Message};
+use crate::runner::listing::now;
 use crate::runner::words::Words;
 use crate::runner::{
-    ActiveRun, BeginError, Begun, History, NewRun, OpenRun, Owner, RunPhase, Said, SealedRun, StoreError, StoredRun,
-    ThreadCursor, ThreadEntry, ThreadKey, ThreadList, ThreadPatch, ThreadQuery, ThreadStore,
+    ActiveRun, AskedStop, BeginError, Begun, History, NewRun, OpenRun, Owner, RunPhase, Said, SealedRun, StoreError,
+    StoredRun, ThreadCursor, ThreadEntry, ThreadKey, ThreadList, ThreadPatch, ThreadQuery, ThreadStore,
 };
 
 /// A [`ThreadStore`] in RAM, bounded.
@@ -35,6 +38,7 @@ struct Inner {
     bytes: usize,
     /// Grows with every touch of a thread and every run.
     clock: u64,
+    stops: Stops,
     warned: bool,
 }
 
@@ -65,7 +69,7 @@ impl MemoryStore {
         if thread.entry.name.is_none() {
             thread.entry.name = run.name.clone();
         }
-        thread.open = Some(Open { number: tick, new: run, said: Vec::new(), bytes: 0 });
+        thread.open = Some(Open::new(tick, run));
         if is_new {
             let limit = self.limits.max_threads;
             inner.evict(&key, |inner| inner.threads.len() > limit);
@@ -79,8 +83,7 @@ impl MemoryStore {
         if let Some(thread) = inner.open(run) {
             thread.bytes += added;
             if let Some(open) = &mut thread.open {
-                open.bytes += added;
-                open.said.push(frames);
+                open.append(frames);
             }
             inner.bytes += added;
             inner.keep_bytes(&run.thread, self.limits.max_bytes);
@@ -90,13 +93,13 @@ impl MemoryStore {
     fn seal_now(&self, run: &OpenRun, sealed: SealedRun) {
         let mut inner = self.inner.lock();
         let tick = inner.touch(&run.thread);
-        let Some(thread) = inner.open(run) else { return };
-        let Some(open) = thread.open.take() else { return };
+        let Some(open) = inner.close(run) else { return };
+        let Some(thread) = inner.threads.get_mut(&run.thread) else { return };
         let before = thread.bytes;
         thread.bytes -= open.bytes;
         thread.has_history = true;
         thread.is_active(&open.new.agent_id, now(), tick);
-        thread.state = sealed.state.map(Arc::new);
+        thread.state = sealed.state;
         let heard = thread.message_ids.bytes();
         let posted = &open.new.input.messages;
         let ids = || posted.iter().map(Message::id).chain(sealed.message_ids.iter().map(|id| &**id));
@@ -130,8 +133,8 @@ impl MemoryStore {
 
     fn discard_now(&self, run: &OpenRun) {
         let mut inner = self.inner.lock();
-        let Some(thread) = inner.open(run) else { return };
-        let Some(open) = thread.open.take() else { return };
+        let Some(open) = inner.close(run) else { return };
+        let Some(thread) = inner.threads.get_mut(&run.thread) else { return };
         thread.bytes -= open.bytes;
         let unused = !thread.has_history;
         inner.bytes -= open.bytes;
@@ -223,6 +226,9 @@ impl Inner {
         if let Some(thread) = &removed {
             self.recency.remove(&thread.touched);
             self.bytes -= thread.bytes;
+            if let Some(open) = &thread.open {
+                self.stops.forget(&open.run());
+            }
         }
         removed.is_some()
     }
@@ -231,6 +237,13 @@ impl Inner {
     fn open(&mut self, run: &OpenRun) -> Option<&mut Thread> {
         let thread = self.threads.get_mut(&run.thread)?;
         thread.open.as_ref().is_some_and(|open| open.number == run.number).then_some(thread)
+    }
+
+    /// Takes an open run off its thread, unless that was deleted meanwhile.
+    fn close(&mut self, run: &OpenRun) -> Option<Open> {
+        let open = self.open(run)?.open.take();
+        self.stops.forget(run);
+        open
     }
 
     /// Brings the bytes under the limit: idle threads go first, then the oldest of what `keep` has.
@@ -309,6 +322,13 @@ impl ThreadStore for MemoryStore {
         let inner = self.inner.lock();
         at_once(inner.threads.get(thread).and_then(|thread| thread.open.as_ref()).map(Open::as_active))
     }
+    fn ask_to_stop(&self, stop: AskedStop) -> BoxFuture<'_, Result<bool, StoreError>> {
+        let mut inner = self.inner.lock();
+        at_once(inner.open(&stop.run).is_some() && inner.stops.ask(stop))
+    }
+    fn stop_requests(&self) -> BoxStream<'static, AskedStop> {
+        self.inner.lock().stops.listen().boxed()
+    }
     fn history(
         &self,
         thread: &ThreadKey,
@@ -340,12 +360,6 @@ impl ThreadStore for MemoryStore {
         }
         at_once(())
     }
-}
-
-/// Milliseconds since 1970.
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -38,8 +38,8 @@ pub(super) struct Run {
 pub(super) struct Open {
     pub(super) number: u64,
     pub(super) new: NewRun,
-    /// What it has said; the bytes are shared with the engine's log.
-    pub(super) said: Vec<Frames>,
+    /// What it has said, each batch with the number of events before it; the bytes are shared with the engine's log.
+    said: Vec<(u64, Frames)>,
     pub(super) bytes: usize,
 }
 
@@ -86,25 +86,33 @@ impl Thread {
 }
 
 impl Open {
+    pub(super) fn new(number: u64, new: NewRun) -> Open {
+        Open { number, new, said: Vec::new(), bytes: 0 }
+    }
+
+    pub(super) fn append(&mut self, frames: Frames) {
+        self.bytes += frames.bytes().len();
+        let before = self.said.last().map_or(0, |(before, last)| before + last.count() as u64);
+        self.said.push((before, frames));
+    }
+
+    pub(super) fn run(&self) -> OpenRun {
+        OpenRun { thread: self.new.thread.clone(), number: self.number }
+    }
+
     pub(super) fn as_active(&self) -> ActiveRun {
-        ActiveRun {
-            run: OpenRun { thread: self.new.thread.clone(), number: self.number },
-            run_id: self.new.run_id.clone(),
-            agent_id: self.new.agent_id.clone(),
-        }
+        ActiveRun { run: self.run(), run_id: self.new.run_id.clone(), agent_id: self.new.agent_id.clone() }
     }
 
     /// What it has said behind its first `after` events, up to the end of one batch.
     pub(super) fn said_after(&self, after: u64) -> Said {
-        let mut before = 0;
-        for frames in &self.said {
-            let end = before + frames.count() as u64;
-            if end > after {
-                let skip = usize::try_from(after - before).unwrap_or(usize::MAX);
-                return Said { frames: frames.behind(skip), ..Said::default() };
-            }
-            before = end;
-        }
-        Said::default()
+        let reached = self.said.partition_point(|(before, _)| *before <= after);
+        let told = reached.checked_sub(1).and_then(|last| {
+            // The batch that holds the place; all of it may be known.
+            let (before, frames) = &self.said[last];
+            let skip = usize::try_from(after - before).unwrap_or(usize::MAX);
+            if skip < frames.count() { Some(frames.behind(skip)) } else { None }
+        });
+        Said { frames: told.unwrap_or_default(), ..Said::default() }
     }
 }

@@ -111,6 +111,17 @@ const scripts = {
     emit.finished();
   },
 
+  /** Repeats the user's last words; when they hold "wait", it does so before it says them, until the test releases the thread. */
+  async patient(run, emit) {
+    emit.started();
+    emit.open();
+    emit.words("You said: ");
+    if (run.lastWords.includes("wait")) await run.released();
+    emit.words(run.lastWords);
+    emit.close();
+    emit.finished();
+  },
+
   /** Calls the first tool it is offered; once it has the result it reports it. */
   async tool({ input, lastMessage }, emit) {
     emit.started();

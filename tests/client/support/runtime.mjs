@@ -31,15 +31,21 @@ export async function startRuntime(agents) {
       stop: async () => {},
     };
   }
-  return start(agents.names.map((name) => agentSection(name, agents.url(name))).join("\n"));
+  return startOnce(agentSections(agents).join("\n"));
 }
 
 /** A runtime for which no agent was configured, so that it offers its demo agent. */
 export function startDemoRuntime() {
-  return start("");
+  return startOnce("");
 }
 
-function agentSection(name, url) {
+/** The configuration of the scripted agents. */
+export function agentSections(agents) {
+  return agents.names.map((name) => agentSection(name, agents.url(name)));
+}
+
+/** The configuration of one remote agent. */
+export function agentSection(name, url) {
   return [
     `[agents.${JSON.stringify(name)}]`,
     `url = "${url}"`,
@@ -48,8 +54,29 @@ function agentSection(name, url) {
   ].join("\n");
 }
 
-/** The only place that knows the command line, the configuration file and the line the server prints. */
-async function start(agentSections) {
+async function startOnce(sections) {
+  const place = install(sections);
+  try {
+    const runtime = await place.start();
+    return {
+      ...runtime,
+      async stop() {
+        await runtime.stop();
+        place.remove();
+      },
+    };
+  } catch (error) {
+    place.remove();
+    throw error;
+  }
+}
+
+/**
+ * A directory with a configuration, in which the runtime can be started again and again, also several at once.
+ * Its threads are kept where `database` says: a path, or "memory"; without it where the binary keeps them by itself.
+ * The only place that knows the command line, the configuration file and the line the server prints.
+ */
+export function install(sections, { database } = {}) {
   const directory = mkdtempSync(join(tmpdir(), "copilotkit-client-tests-"));
   const config = join(directory, "copilotkit.toml");
   writeFileSync(
@@ -59,56 +86,94 @@ bind = "127.0.0.1:0"
 base_path = "${BASE_PATH}"
 single_route_path = "${SINGLE_ROUTE_PATH}"
 
-${agentSections}`,
+${sections}`,
   );
-
-  const child = spawn(binary(), ["--config", config], {
-    cwd: directory,
-    stdio: ["ignore", "pipe", "pipe"],
-    env: { ...process.env, NO_COLOR: "1", COPILOTKIT_TELEMETRY_DISABLED: "true" },
-  });
+  const running = new Set();
   const discard = () => {
-    child.kill("SIGKILL");
+    for (const child of running) child.kill("SIGKILL");
     rmSync(directory, { recursive: true, force: true });
   };
   process.once("exit", discard);
-  const exited = new Promise((resolve) => child.once("close", resolve));
 
-  let output = "";
-  const stop = async () => {
-    child.kill("SIGTERM");
-    const impatience = setTimeout(() => child.kill("SIGKILL"), 2_000);
-    await exited;
-    clearTimeout(impatience);
-    process.off("exit", discard);
-    discard();
-  };
-
-  const origin = await new Promise((resolve, reject) => {
-    const fail = (reason) => {
-      clearTimeout(timer);
-      reject(new Error(`${binary()}: ${reason}\n${output}`));
-    };
-    const timer = setTimeout(() => fail("did not say where it listens"), START_TIMEOUT_MS);
-    const read = (chunk) => {
-      output += chunk;
-      const found = output.match(/http:\/\/(?:127\.0\.0\.1|localhost):([1-9]\d*)\b.*\n/);
-      if (found) {
+  /** Starts a process; `ready` resolves with its origin once it listens. No file of it grows over `fileLimit` KiB. */
+  function launch({ fileLimit } = {}) {
+    const command = [binary(), "--config", config, ...(database ? ["--database", database] : [])];
+    // An ignored signal stays ignored, so that a write over the limit fails as on a full disk.
+    if (fileLimit) command.unshift("bash", "-c", `ulimit -f ${fileLimit}; trap '' XFSZ; exec "$0" "$@"`);
+    const [program, ...args] = command;
+    const child = spawn(program, args, {
+      cwd: directory,
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, NO_COLOR: "1", COPILOTKIT_TELEMETRY_DISABLED: "true" },
+    });
+    running.add(child);
+    let output = "";
+    const exited = new Promise((resolve) => {
+      child.once("close", (code, signal) => {
+        running.delete(child);
+        resolve({ code, signal });
+      });
+    });
+    const ready = new Promise((resolve, reject) => {
+      const fail = (reason) => {
         clearTimeout(timer);
-        resolve(`http://127.0.0.1:${found[1]}`);
-      }
+        reject(new Error(`${binary()}: ${reason}\n${output}`));
+      };
+      const timer = setTimeout(() => fail("did not say where it listens"), START_TIMEOUT_MS);
+      const read = (chunk) => {
+        output += chunk;
+        const found = output.match(/http:\/\/(?:127\.0\.0\.1|localhost):([1-9]\d*)\b.*\n/);
+        if (found) {
+          clearTimeout(timer);
+          resolve(`http://127.0.0.1:${found[1]}`);
+        }
+      };
+      child.stdout.setEncoding("utf8").on("data", read);
+      child.stderr.setEncoding("utf8").on("data", read);
+      child.once("error", (error) => fail(error.message));
+      child.once("close", (code) => fail(`exited with code ${code}`));
+    });
+    ready.catch(() => {}); // whoever does not wait for it is not interested
+    const end = async (signal) => {
+      child.kill(signal);
+      return exited;
     };
-    child.stdout.setEncoding("utf8").on("data", read);
-    child.stderr.setEncoding("utf8").on("data", read);
-    child.once("error", (error) => fail(error.message));
-    child.once("close", (code) => fail(`exited with code ${code}`));
-  }).catch((error) => {
-    process.off("exit", discard);
-    discard();
-    throw error;
-  });
+    return {
+      pid: child.pid,
+      ready,
+      exited,
+      hasEnded: () => child.exitCode !== null || child.signalCode !== null,
+      output: () => output,
+      kill: () => end("SIGKILL"),
+      /** Asks it to end; what does not within `patience` is killed. */
+      async stop(patience = 2_000) {
+        const impatience = setTimeout(() => child.kill("SIGKILL"), patience);
+        const ended = await end("SIGTERM");
+        clearTimeout(impatience);
+        return ended;
+      },
+    };
+  }
 
-  return { url: origin + BASE_PATH, singleUrl: origin + SINGLE_ROUTE_PATH, pid: child.pid, output: () => output, stop };
+  return {
+    directory,
+    /** Where a file of that name is, for `database` and for looking at it. */
+    path: (name) => join(directory, name),
+    launch,
+    /** Starts the runtime and waits until it listens. */
+    async start(options) {
+      const started = launch(options);
+      const origin = await started.ready.catch(async (error) => {
+        await started.kill();
+        throw error;
+      });
+      return { ...started, url: origin + BASE_PATH, singleUrl: origin + SINGLE_ROUTE_PATH };
+    },
+    remove() {
+      process.off("exit", discard);
+      discard();
+    },
+  };
 }
 
 function binary() {

@@ -15,7 +15,7 @@ use crate::captures::case::{Limits, RunnerKind};
 pub(super) fn memory(kind: RunnerKind, limits: &Limits) -> MemoryRunner {
     let mut options = RunOptions::default();
     if kind == RunnerKind::MemorySupersede {
-        options.when_busy = WhenBusy::Supersede;
+        options.when_busy = WhenBusy::Rollback;
     }
     let usual = MemoryLimits::default();
     let limits = MemoryLimits {

@@ -1,0 +1,143 @@
+//! A run of this process, from its admission to its end.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::WhenBusy;
+use super::log::Log;
+use crate::runner::{AskedStop, OpenRun, RunRequest};
+
+/// A run that holds its thread in this process, or waits for it.
+pub(super) struct LiveRun {
+    pub(super) run_id: Arc<str>,
+    pub(super) agent_id: Arc<str>,
+    pub(super) when_busy: WhenBusy,
+    pub(super) log: Arc<Log>,
+    /// Signalled with the stop.
+    pub(super) stopped: CancellationToken,
+    standing: Mutex<Standing>,
+    /// Signalled when the phase changes.
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct Standing {
+    phase: Phase,
+    stop: Option<StopReason>,
+    /// A stop that others asked for while the store had not said yet which run it is.
+    asked: Option<AskedStop>,
+}
+
+/// How far a run has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// It waits for another run of this process.
+    Waiting,
+    /// It holds the thread here, and the store has been asked to begin it.
+    Starting,
+    /// It holds the thread here, and waits for a run of another process.
+    WaitingElsewhere,
+    Begun,
+    /// The thread is free of it.
+    Over,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StopReason {
+    User,
+    /// As by a user, and the run leaves no history.
+    RolledBack,
+    Shutdown,
+}
+
+impl LiveRun {
+    /// A run that is about to start.
+    pub(super) fn new(request: &RunRequest, when_busy: WhenBusy, max_log_bytes: usize) -> LiveRun {
+        LiveRun {
+            run_id: request.input.run_id.as_str().into(),
+            agent_id: request.agent_id.clone(),
+            when_busy,
+            log: Arc::new(Log::new(request.thread(), 0, max_log_bytes)),
+            // Not a child of a common token: signalling one run must cost nothing to the others.
+            stopped: CancellationToken::new(),
+            standing: Mutex::new(Standing { phase: Phase::Starting, stop: None, asked: None }),
+            changed: Notify::new(),
+        }
+    }
+
+    /// Whether this call is the one that stops the run.
+    pub(super) fn ask_to_stop(&self, reason: StopReason) -> bool {
+        let mut standing = self.standing.lock();
+        // A run that is stopping is rolled back all the same: it must leave no history.
+        let first = standing.stop.is_none();
+        if first || reason == StopReason::RolledBack {
+            standing.stop = Some(reason);
+        }
+        drop(standing);
+        self.stopped.cancel();
+        first
+    }
+
+    /// Why the run was stopped, if it was.
+    pub(super) fn stop_reason(&self) -> Option<StopReason> {
+        self.standing.lock().stop
+    }
+
+    /// Somebody else asks a run of the thread to stop. It may be this one.
+    pub(super) fn is_asked(&self, stop: AskedStop) {
+        let mut standing = self.standing.lock();
+        if standing.phase == Phase::Starting {
+            standing.asked = Some(stop);
+            return;
+        }
+        drop(standing);
+        if self.log.run().is_some_and(|run| run == stop.run) {
+            self.ask_to_stop(reason_of(&stop));
+        }
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        self.standing.lock().phase
+    }
+
+    /// The run has come further.
+    pub(super) fn enter(&self, phase: Phase) {
+        self.standing.lock().phase = phase;
+        self.changed.notify_waiters();
+    }
+
+    /// The store has begun it, as this run.
+    pub(super) fn begun(&self, run: &OpenRun) {
+        self.log.begun(run.number);
+        let mut standing = self.standing.lock();
+        standing.phase = Phase::Begun;
+        let asked = standing.asked.take();
+        drop(standing);
+        self.changed.notify_waiters();
+        if let Some(stop) = asked.filter(|stop| stop.run == *run) {
+            self.ask_to_stop(reason_of(&stop));
+        }
+    }
+
+    /// Waits for a phase that is not this one.
+    pub(super) async fn leaves(&self, phase: Phase) -> Phase {
+        let mut now = self.phase();
+        while now == phase {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            now = self.phase();
+            if now == phase {
+                changed.await;
+            }
+        }
+        now
+    }
+}
+
+fn reason_of(stop: &AskedStop) -> StopReason {
+    if stop.forget { StopReason::RolledBack } else { StopReason::User }
+}

@@ -1,0 +1,225 @@
+//! What the thread that writes does: what is asked for while it commits is committed together next, so that runs share
+//! the waiting for the disk. Between commits it looks after leases, and when nobody asks for anything, after the rest.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use super::error::{Failure, OpenError};
+use super::lease::{self, Lease, Presence};
+use super::writer::{Job, Queue, Write, panicked};
+use super::{SqliteOptions, recover, schema, search};
+use crate::runner::StoreError;
+
+/// How much is committed at once at most.
+const GROUP: usize = 256;
+const GROUP_BYTES: usize = 4 * 1024 * 1024;
+/// How long nothing must have been asked for before what can wait is done.
+const IDLE: Duration = Duration::from_millis(200);
+/// How many runs of a process that is gone are closed at once.
+const CLOSED_AT_ONCE: usize = 16;
+
+/// The thread that writes, and what it has.
+pub(super) struct Desk {
+    connection: Connection,
+    file: PathBuf,
+    queue: Queue,
+    lease: Lease,
+    /// When leases are looked after next.
+    due: Instant,
+    /// Epochs of processes that are gone, with runs to close.
+    dead: Vec<i64>,
+    /// How long to wait for others before doing what can wait; `None` if there is nothing.
+    patience: Option<Duration>,
+    /// In a test, ends as if killed.
+    #[cfg(test)]
+    killed: Arc<std::sync::atomic::AtomicBool>,
+}
+
+/// Why a group of jobs was not committed.
+enum Undone {
+    /// The database could not be written at all.
+    Locked(StoreError),
+    /// One of them, or all together, failed.
+    Failed(StoreError),
+}
+
+impl Desk {
+    /// Opens the file and closes the runs of processes that are gone.
+    pub(super) fn open(
+        file: &Path,
+        options: &SqliteOptions,
+        presence: Arc<Presence>,
+        queue: Queue,
+        #[cfg(test)] killed: Arc<std::sync::atomic::AtomicBool>,
+    ) -> Result<Desk, OpenError> {
+        let connection = schema::open_writer(file)?;
+        let lease = Lease::new(file.to_owned(), options.lease, presence);
+        let mut desk = Desk {
+            connection,
+            file: file.to_owned(),
+            queue,
+            due: Instant::now() + lease.interval(),
+            lease,
+            dead: Vec::new(),
+            patience: Some(IDLE),
+            #[cfg(test)]
+            killed,
+        };
+        desk.alone(|write| {
+            let (lease, connection) = write.lease();
+            lease.sweep(connection)
+        })?;
+        desk.find_dead()?;
+        while !desk.dead.is_empty() {
+            desk.close_dead()?;
+        }
+        Ok(desk)
+    }
+
+    /// Works until nobody can ask for anything any more.
+    pub(super) fn serve(&mut self) {
+        loop {
+            let until_due = self.due.saturating_duration_since(Instant::now());
+            let wait = match self.patience {
+                _ if !self.dead.is_empty() => Duration::ZERO,
+                Some(patience) => patience.min(until_due),
+                None => until_due,
+            };
+            let mut idle = false;
+            match self.queue.recv_timeout(wait) {
+                Ok(first) => {
+                    let group = self.group(first);
+                    self.commit(group);
+                    self.patience = Some(IDLE);
+                }
+                Err(RecvTimeoutError::Timeout) => idle = true,
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if let Err(failure) = self.upkeep(idle) {
+                tracing::warn!(error = %failure, "the store could not be looked after");
+                // What keeps this process from writing may keep others from renewing.
+                self.lease.look_anew();
+                self.dead.clear();
+            }
+        }
+        self.leave();
+    }
+
+    fn group(&self, first: Box<dyn Job>) -> Vec<Box<dyn Job>> {
+        let mut bytes = first.bytes();
+        let mut group = vec![first];
+        while group.len() < GROUP && bytes < GROUP_BYTES {
+            let Ok(job) = self.queue.try_recv() else { break };
+            bytes += job.bytes();
+            group.push(job);
+        }
+        group
+    }
+
+    fn commit(&mut self, mut group: Vec<Box<dyn Job>>) {
+        let outcome = match self.attempt(&mut group) {
+            Ok(()) => Ok(()),
+            Err(Undone::Failed(_)) if group.len() > 1 => {
+                // One may have spoilt it for all.
+                return group.into_iter().for_each(|job| self.commit(vec![job]));
+            }
+            Err(Undone::Failed(why) | Undone::Locked(why)) => Err(why),
+        };
+        group.into_iter().for_each(|job| job.answer(outcome.clone()));
+    }
+
+    fn attempt(&mut self, group: &mut [Box<dyn Job>]) -> Result<(), Undone> {
+        let explain = |failure: Failure| failure.explain(&self.file);
+        let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)
+            .map_err(|error| Undone::Locked(explain(error.into())))?;
+        let mut write = Write::new(transaction, &mut self.lease);
+        for job in group {
+            let worked = catch_unwind(AssertUnwindSafe(|| job.work(&mut write)));
+            worked
+                .unwrap_or_else(|panic| Err(panicked(&*panic)))
+                .map_err(|failure| Undone::Failed(explain(failure)))?;
+        }
+        write.commit().map_err(|error| Undone::Failed(explain(error.into())))
+    }
+
+    /// Does some work in a transaction of its own.
+    fn alone<T>(&mut self, work: impl FnOnce(&mut Write<'_>) -> Result<T, Failure>) -> Result<T, StoreError> {
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
+            let mut write = Write::new(transaction, &mut self.lease);
+            let done = work(&mut write)?;
+            write.commit()?;
+            Ok(done)
+        }));
+        outcome.unwrap_or_else(|panic| Err(panicked(&*panic))).map_err(|failure| failure.explain(&self.file))
+    }
+
+    fn upkeep(&mut self, idle: bool) -> Result<(), StoreError> {
+        if self.due <= Instant::now() {
+            self.due = Instant::now() + self.lease.interval();
+            self.renew()?;
+            self.find_dead()?;
+        }
+        if !self.dead.is_empty() {
+            self.close_dead()
+        } else if idle && self.patience.take().is_some() {
+            let done = self.alone(|write| search::catch_up(write))?;
+            self.patience = (done > 0).then_some(Duration::ZERO);
+            Ok(())
+        } else {
+            Ok(())
+        }
+    }
+
+    fn renew(&mut self) -> Result<(), StoreError> {
+        let Some(epoch) = self.lease.epoch() else { return Ok(()) };
+        // Asked first, so that an idle process writes nothing.
+        let held = lease::has_runs(&self.connection, epoch).map_err(|failure| failure.explain(&self.file))?;
+        if !held {
+            self.lease.rest();
+            return Ok(());
+        }
+        self.alone(|write| {
+            let (lease, connection) = write.lease();
+            lease.renew(connection)
+        })
+    }
+
+    fn find_dead(&mut self) -> Result<(), StoreError> {
+        self.dead = self.lease.dead(&self.connection, Instant::now()).map_err(|failure| failure.explain(&self.file))?;
+        Ok(())
+    }
+
+    /// Closes some runs of a process that is gone.
+    fn close_dead(&mut self) -> Result<(), StoreError> {
+        let Some(epoch) = self.dead.pop() else { return Ok(()) };
+        let more = self.alone(|write| recover::close_some(write, epoch, CLOSED_AT_ONCE))?;
+        if more {
+            self.dead.push(epoch);
+        }
+        Ok(())
+    }
+
+    /// Closes what this process leaves open, and lets go of the file.
+    fn leave(&mut self) {
+        #[cfg(test)]
+        if self.killed.load(std::sync::atomic::Ordering::Relaxed) {
+            return;
+        }
+        self.dead = self.lease.epoch().into_iter().collect();
+        while !self.dead.is_empty() {
+            if let Err(failure) = self.close_dead() {
+                tracing::warn!(error = %failure, "runs stay open in the file; the next to open it closes them");
+            }
+        }
+        self.lease.let_go();
+        if let Err(error) = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
+            tracing::debug!(%error, "the write-ahead log stays beside the database");
+        }
+    }
+}

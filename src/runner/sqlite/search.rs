@@ -1,0 +1,73 @@
+//! The words of names and messages, kept so that threads are found by them. They are brought up to date when somebody
+//! searches.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::error::Failure;
+use super::runs::{number_of, thread_of};
+use super::writer::Write;
+use super::{history, stored};
+use crate::agui::{Event, MessageList, RunAgentInput};
+use crate::runner::words::Words;
+
+/// How much is read before others get their turn.
+const BATCH_BYTES: usize = 256 * 1024;
+const BATCH: i64 = 64;
+
+/// How many rows are out of date.
+pub(super) fn behind(connection: &Connection) -> Result<i64, Failure> {
+    Ok(connection.prepare_cached("SELECT count(*) FROM unsearched")?.query_row([], |row| row.get(0))?)
+}
+
+/// Brings some rows up to date. Says how many.
+pub(super) fn catch_up(write: &Write<'_>) -> Result<i64, Failure> {
+    const NEXT: &str = "SELECT number FROM unsearched LIMIT ?1";
+    const FORGET: &str = "DELETE FROM search WHERE rowid = ?1";
+    const KEEP: &str = "INSERT INTO search (rowid, words) VALUES (?1, ?2)";
+    const DONE: &str = "DELETE FROM unsearched WHERE number = ?1";
+    let numbers = write.sql(NEXT)?.query_map([BATCH], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
+    let (mut done, mut bytes) = (0, 0);
+    for number in numbers {
+        write.sql(FORGET)?.execute([number])?;
+        let texts = texts(write, number)?;
+        bytes += texts.iter().map(String::len).sum::<usize>();
+        let words = Words::each_once(texts.iter().map(String::as_str));
+        if !words.is_empty() {
+            write.sql(KEEP)?.execute(params![number, words])?;
+        }
+        write.sql(DONE)?.execute([number])?;
+        done += 1;
+        if bytes >= BATCH_BYTES {
+            break;
+        }
+    }
+    Ok(done)
+}
+
+/// What a row of the search is made from: a thread's name, or what was said in a run; nothing if it is gone.
+fn texts(write: &Write<'_>, number: i64) -> Result<Vec<String>, Failure> {
+    const NAME: &str = "SELECT name FROM threads WHERE id = ?1";
+    const SEALED: &str = "SELECT unsaid, count, frames FROM runs WHERE number = ?1";
+    const OPEN: &str = "SELECT input FROM open_runs WHERE thread = ?1 AND number = ?2";
+    let thread = thread_of(number);
+    if number == number_of(thread, 0) {
+        let name = write.sql(NAME)?.query_row([thread], |row| row.get::<_, Option<String>>(0)).optional()?;
+        return Ok(name.flatten().into_iter().collect());
+    }
+    let mut messages = MessageList::default();
+    let mut statement = write.sql(SEALED)?;
+    let mut rows = statement.query([number])?;
+    if let Some(row) = rows.next()? {
+        messages.add_input(&history::unsaid(write.connection(), thread, row.get_ref(0)?)?);
+        let frames = history::frames(stored::read(write.connection(), thread, row.get_ref(2)?)?, row.get(1)?);
+        frames.events().filter_map(|json| Event::parse(json).ok()).for_each(|event| messages.apply(&event));
+        return Ok(messages.texts());
+    }
+    let mut statement = write.sql(OPEN)?;
+    let mut rows = statement.query([thread, number])?;
+    if let Some(row) = rows.next()? {
+        let input = RunAgentInput::parse(&stored::read(write.connection(), thread, row.get_ref(0)?)?);
+        messages.add_input(&input.map_err(|_| stored::damaged("input"))?.messages);
+    }
+    Ok(messages.texts())
+}

@@ -1,0 +1,179 @@
+//! The way to the one thread that writes, and what work sees there.
+
+use std::any::Any;
+use std::sync::{Arc, mpsc};
+use std::thread;
+
+use parking_lot::Mutex;
+use rusqlite::{CachedStatement, Connection, Transaction};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::desk::Desk;
+use super::error::Failure;
+use super::lease::Lease;
+use crate::runner::StoreError;
+use crate::runner::listing::now;
+
+/// How much may wait to be written, in units of 1 KiB; what comes then waits outside.
+const ROOM: usize = 64 * 1024;
+
+/// The way to the thread that writes.
+#[derive(Debug)]
+pub(super) struct Writer {
+    queue: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
+    room: Arc<Semaphore>,
+    /// Signalled when the thread has ended.
+    ended: CancellationToken,
+}
+
+/// What is asked for, in order.
+pub(super) type Queue = mpsc::Receiver<Box<dyn Job>>;
+
+/// One piece of work inside a transaction.
+pub(super) trait Job: Send {
+    /// Does it. It is done again if the transaction could not be committed.
+    fn work(&mut self, write: &mut Write<'_>) -> Result<(), Failure>;
+    /// Tells who asked.
+    fn answer(self: Box<Self>, outcome: Result<(), StoreError>);
+    fn bytes(&self) -> usize;
+}
+
+struct Asked<T, F> {
+    work: F,
+    done: Option<T>,
+    answer: oneshot::Sender<Result<T, StoreError>>,
+    bytes: usize,
+    _room: OwnedSemaphorePermit,
+}
+
+impl<T: Send, F: FnMut(&mut Write<'_>) -> Result<T, Failure> + Send> Job for Asked<T, F> {
+    fn work(&mut self, write: &mut Write<'_>) -> Result<(), Failure> {
+        self.done = Some((self.work)(write)?);
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<(), StoreError>) {
+        let Asked { done, answer, .. } = *self;
+        // Nobody may be waiting any more.
+        let _ = answer.send(outcome.and_then(|()| done.ok_or_else(gone)));
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl Writer {
+    /// Starts the thread at its desk, which `set_up` makes of the queue.
+    pub(super) fn start<E>(set_up: impl FnOnce(Queue) -> Result<Desk, E>) -> Result<Writer, E>
+    where
+        E: From<StoreError>,
+    {
+        let (sender, queue) = mpsc::channel();
+        let ended = CancellationToken::new();
+        let signal = ended.clone().drop_guard();
+        let mut desk = set_up(queue)?;
+        let serve = move || {
+            desk.serve();
+            // The file is left alone first.
+            drop((desk, signal));
+        };
+        let thread = thread::Builder::new().name("sqlite-writer".to_owned()).spawn(serve);
+        thread.map_err(|error| StoreError::Failed(format!("no thread to write with: {error}")))?;
+        Ok(Writer { queue: Mutex::new(Some(sender)), room: Arc::new(Semaphore::new(ROOM)), ended })
+    }
+
+    /// Has some work done, about so many bytes of it, and waits until it is kept. Work must change nothing but the
+    /// database: it is done again if a transaction could not be committed.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnMut(&mut Write<'_>) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let units = u32::try_from((1 + bytes / 1024).min(ROOM)).unwrap_or(1);
+        let room = self.room.clone().acquire_many_owned(units).await.map_err(|_| gone())?;
+        let (answer, answered) = oneshot::channel();
+        let job = Box::new(Asked { work, done: None, answer, bytes, _room: room });
+        let sent = self.queue.lock().as_ref().is_some_and(|queue| queue.send(job).is_ok());
+        if !sent {
+            return Err(gone());
+        }
+        answered.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Takes no more work, and waits until what was asked for is done.
+    pub(super) async fn close(&self) {
+        self.queue.lock().take();
+        self.ended.cancelled().await;
+    }
+}
+
+fn gone() -> StoreError {
+    StoreError::Failed("the store is closed".to_owned())
+}
+
+/// A transaction that writes.
+pub(super) struct Write<'c> {
+    transaction: Transaction<'c>,
+    lease: &'c mut Lease,
+    now: i64,
+    /// The last activity of any thread, once it was looked up.
+    active: Option<i64>,
+}
+
+impl<'c> Write<'c> {
+    pub(super) fn new(transaction: Transaction<'c>, lease: &'c mut Lease) -> Write<'c> {
+        Write { transaction, lease, now: now(), active: None }
+    }
+
+    /// Keeps what was done.
+    pub(super) fn commit(self) -> rusqlite::Result<()> {
+        self.transaction.commit()
+    }
+
+    /// A statement, prepared once.
+    pub(super) fn sql(&self, sql: &str) -> rusqlite::Result<CachedStatement<'_>> {
+        self.transaction.prepare_cached(sql)
+    }
+
+    /// The connection the transaction is on.
+    pub(super) fn connection(&self) -> &Connection {
+        &self.transaction
+    }
+
+    /// Milliseconds since 1970.
+    pub(super) fn now(&self) -> i64 {
+        self.now
+    }
+
+    /// The epoch under which runs begin.
+    pub(super) fn epoch(&mut self) -> Result<i64, Failure> {
+        self.lease.hold(&self.transaction)
+    }
+
+    /// This process's lease, and the transaction to use it in.
+    pub(super) fn lease(&mut self) -> (&mut Lease, &Connection) {
+        (self.lease, &self.transaction)
+    }
+
+    /// A number for an activity, larger than that of any before.
+    pub(super) fn next_active(&mut self) -> rusqlite::Result<i64> {
+        const LAST: &str = "SELECT max(
+            (SELECT coalesce(max(active), 0) FROM threads WHERE archived = 0),
+            (SELECT coalesce(max(active), 0) FROM threads WHERE archived = 1))";
+        let last = match self.active {
+            Some(last) => last,
+            None => self.sql(LAST)?.query_row([], |row| row.get(0))?,
+        };
+        self.active = Some(last + 1);
+        Ok(last + 1)
+    }
+}
+
+/// A panic as a failure, for the log and for whoever asked.
+pub(super) fn panicked(panic: &(dyn Any + Send)) -> Failure {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(panic = text.unwrap_or_default(), "the store panicked");
+    Failure::because("internal error in the store; the log says more")
+}

@@ -1,0 +1,147 @@
+// Chromium, and the example's page as its user sees it.
+
+import assert from "node:assert/strict";
+import { chromium } from "playwright-core";
+import { DEADLINE_MS, until } from "../../client/support/wait.mjs";
+
+/** Starts the Chromium that CHROMIUM names, or Debian's. */
+export function launchBrowser() {
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM || "/usr/bin/chromium",
+    // The sandbox does not start for root, which is who runs in most containers.
+    args: process.getuid?.() === 0 ? ["--no-sandbox"] : [],
+  });
+}
+
+/** A browser profile of its own; its tabs share it. */
+export async function openProfile(browser, url) {
+  const context = await browser.newContext({ viewport: { width: 1100, height: 700 } });
+  context.setDefaultTimeout(DEADLINE_MS);
+  const problems = [];
+  context.on("request", (request) => {
+    if (!request.url().startsWith(url) && !request.url().startsWith("data:")) problems.push(`asked ${request.url()}`);
+  });
+  context.on("weberror", (error) => problems.push(String(error.error())));
+  context.on("console", (message) => {
+    if (message.type() === "error") problems.push(message.text());
+  });
+  return {
+    /** What no page may do: throw, write errors to the console, ask anybody but its own server. */
+    problems,
+    /** Opens a tab: at the front page, or at the address of another tab. */
+    async openTab(address = url) {
+      const page = await context.newPage();
+      page.on("dialog", (dialog) => dialog.accept());
+      const tab = new Tab(page);
+      await page.goto(address);
+      await tab.input.waitFor();
+      return tab;
+    },
+    close: () => context.close(),
+  };
+}
+
+class Tab {
+  constructor(page) {
+    this.page = page;
+    this.input = page.getByTestId("copilot-chat-textarea");
+    this.threads = page.getByRole("navigation", { name: "Threads" });
+  }
+
+  get address() {
+    return this.page.url();
+  }
+
+  get threadId() {
+    return new URLSearchParams(new URL(this.address).hash.slice(1)).get("thread");
+  }
+
+  async say(text) {
+    await this.input.fill(text);
+    await this.input.press("Enter");
+  }
+
+  async reload() {
+    await this.page.reload();
+    await this.input.waitFor();
+  }
+
+  /** Waits until the chat shows exactly these messages, each `[role, text]`. */
+  shows(expected) {
+    return settles(() => this.#messages(), expected);
+  }
+
+  /** Waits until the list of threads holds these names in this order. */
+  lists(expected) {
+    return settles(() => this.threads.locator("li .name").allInnerTexts(), expected);
+  }
+
+  /** Waits until the thread of this name is the one marked as open. */
+  marks(name) {
+    return settles(() => this.threads.locator("li [aria-current]").allInnerTexts(), [name]);
+  }
+
+  /** Presses a button of the thread list. */
+  press(button) {
+    return this.threads.getByRole("button", { name: button, exact: true }).click();
+  }
+
+  /** Ticks or unticks a box of the thread list. */
+  tick(box, on) {
+    return this.threads.getByRole("checkbox", { name: box }).setChecked(on);
+  }
+
+  /** Opens the thread of this name. */
+  open(name) {
+    return this.press(name);
+  }
+
+  /** Archives, unarchives or deletes the thread of this name, by the button of that name. */
+  act(name, action) {
+    return this.#changes(() => this.#pressAt(name, action));
+  }
+
+  async rename(name, newName) {
+    await this.#pressAt(name, "Rename");
+    const field = this.threads.getByRole("textbox", { name: "Name" });
+    await field.fill(newName);
+    await this.#changes(() => field.press("Enter"));
+  }
+
+  /** The list shows a change before the runtime has made it: this waits until it has. */
+  async #changes(action) {
+    const answer = this.page.waitForResponse(
+      (response) => response.url().includes("/threads/") && response.request().method() !== "GET",
+    );
+    await action();
+    assert.equal((await answer).status(), 200);
+  }
+
+  async #pressAt(name, action) {
+    const row = this.#row(name);
+    await row.hover();
+    await row.getByRole("button", { name: action, exact: true }).click();
+  }
+
+  #row(name) {
+    return this.threads.getByRole("listitem").filter({ has: this.page.getByRole("button", { name, exact: true }) });
+  }
+
+  #messages() {
+    return this.page.locator("[data-message-id]").evaluateAll((elements) =>
+      elements.map((element) => [
+        element.dataset.testid?.match(/^copilot-(user|assistant)-message$/)?.[1] ?? "other",
+        element.innerText.trim(),
+      ]),
+    );
+  }
+}
+
+/** Waits until `read()` answers `expected`; fails with the difference. */
+async function settles(read, expected) {
+  let actual;
+  await until(async () => {
+    actual = await read();
+    return JSON.stringify(actual) === JSON.stringify(expected);
+  }, "the page to settle").catch(() => assert.deepEqual(actual, expected));
+}

@@ -1,0 +1,226 @@
+// Kills the runtime again and again while it is busy, and holds what it has kept against what anybody had seen.
+
+import { randomUUID } from "node:crypto";
+import { isDeepStrictEqual } from "node:util";
+import { agUi059, agUi100, core, coreSingle } from "./clients.mjs";
+import { AGENT, Findings, FollowedThread } from "./followed-thread.mjs";
+import { startPlannedAgent } from "./planned-agent.mjs";
+import { makeMessage, makePlan } from "./plans.mjs";
+import { agentSection, install } from "./runtime.mjs";
+
+const THREADS = 12;
+/** Older threads make room for new ones, and are read once more at the end. */
+const RUNS_PER_THREAD = 8;
+/** A thread that has taken no run for so long after a restart is stuck. */
+const STUCK_MS = 10_000;
+const REAL_CLIENTS = [core, coreSingle, agUi059, agUi100];
+
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Kills the runtime `kills` times. Returns what happened. */
+export async function crash({ kills, random, database, onKill = () => {} }) {
+  const agent = await startPlannedAgent();
+  const place = install(agentSection(AGENT, agent.url), { database });
+  const course = new Course(place, agent, random);
+  try {
+    await course.start();
+    while (course.kills < kills) {
+      await course.load();
+      await course.recover();
+      onKill(course);
+    }
+    await course.readEverythingAgain();
+    await course.runtime.stop();
+    return course;
+  } finally {
+    place.remove();
+    await agent.close();
+  }
+}
+
+export class Course {
+  findings = new Findings();
+  kills = 0;
+  runs = 0;
+  interrupted = 0;
+  received = 0;
+  slowestAcceptance = 0;
+  slowestStart = 0;
+  threads = [];
+  retired = [];
+  attachments = [];
+
+  constructor(place, agent, random) {
+    this.place = place;
+    this.agent = agent;
+    this.random = random;
+  }
+
+  /** One line for people and for the records. */
+  toString() {
+    const { findings } = this;
+    const ms = (time) => `${Math.ceil(time)} ms`;
+    return [
+      `${this.kills} kills`,
+      `${this.runs} runs of which ${this.interrupted} were broken off`,
+      `${this.received} events received`,
+      `${findings.count("lost")} lost`,
+      `${findings.count("doubled")} doubled`,
+      `${findings.count("stuck")} threads stuck`,
+      `${findings.count("wrong")} otherwise wrong`,
+      `slowest start ${ms(this.slowestStart)}`,
+      `slowest new run, from the start of the process to its first event, ${ms(this.slowestAcceptance)}`,
+    ].join(", ");
+  }
+
+  async start() {
+    this.startedAt = performance.now();
+    this.runtime = await this.place.start();
+    this.slowestStart = Math.max(this.slowestStart, performance.now() - this.startedAt);
+  }
+
+  /** Keeps the runtime busy until it is killed, at no particular moment. */
+  async load() {
+    const { random, runtime } = this;
+    while (this.threads.length < THREADS) {
+      this.threads.push(new FollowedThread(`thread-${randomUUID()}`, this.agent, random.fork()));
+    }
+    let killed;
+    const killing = new Promise((resolve) => {
+      const kill = () => {
+        killed ??= runtime.kill().then(resolve);
+      };
+      // At a moment of the clock, or with an event that has just come.
+      const delay = random.between(1, 450);
+      setTimeout(kill, delay);
+      const events = random.chance(0.5) ? random.between(1, 800) : Infinity;
+      let seen = 0;
+      this.onFrame = () => {
+        seen += 1;
+        if (seen === events) kill();
+      };
+    });
+    await Promise.all(this.threads.map((thread) => this.use(thread, () => Boolean(killed))));
+    await killing;
+    this.kills += 1;
+  }
+
+  /** Runs a thread, with company, until the runtime is gone. */
+  async use(thread, gone) {
+    await sleep(thread.random.between(0, 30));
+    const watching = [];
+    while (!gone()) {
+      const run = this.ask(thread, { size: thread.random.between(10, 160) });
+      if (thread.random.chance(0.6)) watching.push(this.follow(thread, gone));
+      if (thread.random.chance(0.2)) watching.push(sleep(thread.random.between(0, 60)).then(() => thread.watcher().watch(this.runtime)));
+      await run.done;
+    }
+    await Promise.all(watching);
+  }
+
+  ask(thread, { size, hurry }) {
+    const runId = thread.nextRunId();
+    const plan = { runId, ...makePlan(thread.random, { threadId: thread.id, runId, size, hurry }) };
+    const message = makeMessage(thread.random, `${runId}-message`, this.attachments);
+    if (this.attachments.length > 8) this.attachments.shift();
+    this.runs += 1;
+    return thread.run(this.runtime, message, plan, { onFrame: this.onFrame });
+  }
+
+  /** Follows the thread, with hang-ups, as long as there is something to follow. */
+  async follow(thread, gone) {
+    const idle = thread.followers.find((follower) => !follower.busy);
+    const follower = idle && thread.followers.length > 1 ? idle : thread.follower();
+    follower.busy = true;
+    await sleep(thread.random.between(0, 40));
+    let how = "left";
+    while (how === "left" && !gone()) {
+      const hangUp = thread.random.chance(0.7);
+      how = await follower.follow(this.runtime, { events: hangUp ? thread.random.between(1, 40) : Infinity });
+    }
+    follower.busy = false;
+  }
+
+  /** Starts the runtime again, sometimes not at the first attempt, and looks at every thread. */
+  async recover() {
+    const { random } = this;
+    this.onFrame = undefined;
+    while (random.chance(0.15)) {
+      const attempt = this.place.launch();
+      await sleep(random.between(0, 40));
+      await attempt.kill();
+      this.kills += 1;
+    }
+    await this.start();
+    const broken = this.threads.filter((thread) => thread.broken);
+    this.interrupted += broken.length;
+    const looker = random.pick(broken.length ? broken : this.threads);
+    await Promise.all(
+      this.threads.map(async (thread) => {
+        const runsFirst = thread.broken && thread.random.chance(0.5);
+        if (runsFirst) await this.accept(thread);
+        await thread.verify(this.runtime, this.findings);
+        if (thread === looker) await this.look(thread);
+        else if (thread.kept.length >= RUNS_PER_THREAD) this.retire(thread);
+      }),
+    );
+  }
+
+  /** A new run, at once: the thread must take it. */
+  async accept(thread) {
+    for (;;) {
+      const run = this.ask(thread, { size: 5, hurry: true });
+      await run.done;
+      const [first] = run.reader.frames;
+      if (first && JSON.parse(first.data).type === "RUN_STARTED") {
+        this.slowestAcceptance = Math.max(this.slowestAcceptance, run.firstEventAt - this.startedAt);
+        return;
+      }
+      this.findings.add("wrong", thread.id, `not free at once after a restart: ${first?.data ?? run.over}`);
+      thread.takeBack(run);
+      if (performance.now() - this.startedAt > STUCK_MS) return this.findings.add("stuck", thread.id, "takes no run");
+      await sleep(20);
+    }
+  }
+
+  /** A real client must see what is kept, and be able to go on. */
+  async look(thread) {
+    const client = this.random.pick(REAL_CLIENTS);
+    const session = await client.open(this.runtime, { agent: AGENT, threadId: thread.id });
+    await session.restore();
+    const say = (text) => this.findings.add("wrong", thread.id, `${client.name}: ${text}`);
+    const texts = thread.kept.flatMap((run) => [...run.texts].map(([id, { text }]) => [id, text]));
+    const expected = texts.filter(([, text]) => text);
+    const seen = session.messages.filter(({ role, content }) => role === "assistant" && content).map(({ id, content }) => [id, content]);
+    const place = expected.findIndex((message, at) => !isDeepStrictEqual(message, seen[at]));
+    if (place >= 0) say(`sees ${seen[place]} instead of ${expected[place]}; ${session.story}`);
+    else if (seen.length > expected.length) say(`sees ${seen[expected.length]} too`);
+    const asked = thread.userMessageIds;
+    const users = session.messages.filter(({ role }) => role === "user").map(({ id }) => id);
+    if (JSON.stringify(users) !== JSON.stringify(asked)) say(`sees the user's messages ${users} instead of ${asked}`);
+    await session.say("Go on, please");
+    const { id, role, content } = session.messages.findLast((message) => message.role === "user");
+    const run = [...this.agent.runs.values()].findLast(({ input }) => input.threadId === thread.id);
+    thread.note(run.input.runId, { id, role, content });
+    const strange = session.errors.filter(({ code }) => !["RUN_INTERRUPTED", "MODEL_ERROR"].includes(code));
+    if (strange.length) say(JSON.stringify(strange));
+  }
+
+  retire(thread) {
+    this.received += thread.receivedInAll;
+    this.threads.splice(this.threads.indexOf(thread), 1);
+    thread.forget();
+    this.retired.push(thread);
+  }
+
+  async readEverythingAgain() {
+    for (const thread of [...this.threads]) {
+      await thread.verify(this.runtime, this.findings);
+      this.retire(thread);
+    }
+    for (let at = 0; at < this.retired.length; at += 16) {
+      const some = this.retired.slice(at, at + 16);
+      await Promise.all(some.map((thread) => thread.verifyUnchanged(this.runtime, this.findings)));
+    }
+  }
+}

@@ -1,0 +1,313 @@
+// A thread and everybody who watches it: what each was shown, and whether it is what was kept.
+
+import { createHash } from "node:crypto";
+import { isDeepStrictEqual } from "node:util";
+import { inputOf, readEvents } from "./sse.mjs";
+import { differences, judge, tell, unfounded } from "./story.mjs";
+
+export const AGENT = "planned";
+export const INTERRUPTED = "RUN_INTERRUPTED";
+
+/**
+ * What is wrong, by kind: `lost` (shown or taken in, but not kept), `doubled` (shown twice, or not in order), `stuck`
+ * (a thread that takes no run), `wrong` (anything else).
+ */
+export class Findings {
+  list = [];
+
+  add(kind, thread, text) {
+    this.list.push({ kind, text: `${thread}: ${text}` });
+  }
+
+  count(kind) {
+    return this.list.filter((finding) => finding.kind === kind).length;
+  }
+
+  /** The first few, for people. */
+  toString() {
+    const first = this.list.slice(0, 8).map(({ kind, text }) => `  ${kind}: ${text}`);
+    return [`${this.list.length} findings`, ...first].join("\n");
+  }
+}
+
+/** Follows a thread across connections, going on each time behind the last event it got. */
+export class Follower {
+  /** Everything it was shown, as one log. */
+  frames = [];
+
+  constructor(threadId, random) {
+    this.threadId = threadId;
+    this.random = random;
+  }
+
+  /** Connects once; leaves after some events, or some time. Resolves with how it ended, as `readEvents` does. */
+  async follow(runtime, { events = Infinity, ms } = {}) {
+    const body = inputOf(this.threadId, "connecting");
+    const headers = {};
+    const last = this.frames.at(-1)?.id ?? "";
+    if (last && this.random.chance(0.5)) headers["last-event-id"] = last;
+    else body.lastSeenEventId = last;
+    let count = 0;
+    const reader = readEvents(`${runtime.url}/agent/${AGENT}/connect`, body, {
+      headers,
+      onFrame: (frame) => {
+        this.frames.push(frame);
+        count += 1;
+        return count < events;
+      },
+    });
+    const timer = ms === undefined ? undefined : setTimeout(reader.leave, ms);
+    const how = await reader.done;
+    clearTimeout(timer);
+    return how;
+  }
+
+  /** Holds its log against the thread's runs as they were kept. `whole`: it has caught up. */
+  check(runs, findings, { whole }) {
+    const say = (kind, text) => findings.add(kind, this.threadId, `a follower: ${text}`);
+    const ids = this.frames.map(({ id }) => id);
+    if (ids.some((id) => !id)) say("wrong", "an event without an id");
+    if (new Set(ids).size < ids.length) say("doubled", `an id came twice: ${ids.find((id, at) => ids.indexOf(id) < at)}`);
+    checkTold(this.frames, runs, whole, say);
+  }
+}
+
+/** Somebody who connects without a cursor, and is told everything from the start. */
+export class Watcher {
+  frames = [];
+
+  constructor(threadId) {
+    this.threadId = threadId;
+  }
+
+  watch(runtime) {
+    this.reader = readEvents(`${runtime.url}/agent/${AGENT}/connect`, inputOf(this.threadId, "watching"));
+    this.frames = this.reader.frames;
+    return this.reader.done;
+  }
+
+  check(runs, findings, { whole }) {
+    const say = (kind, text) => findings.add(kind, this.threadId, `a watcher: ${text}`);
+    if (this.frames.some(({ id }) => id !== undefined)) say("wrong", "an id that nobody asked for");
+    checkTold(this.frames, runs, whole, say);
+  }
+}
+
+function checkTold(frames, kept, whole, say) {
+  const { runs, problems } = tell(frames.map(({ data }) => data));
+  for (const problem of problems) say("doubled", problem);
+  if (runs.length > kept.length || (whole && runs.length < kept.length)) {
+    return say("lost", `was told ${runs.length} runs, ${kept.length} are kept`);
+  }
+  for (const [place, told] of runs.entries()) {
+    const complete = whole || place < runs.length - 1;
+    const found = complete ? differences(told, kept[place]) : unfounded(told, kept[place]);
+    for (const text of found) say("lost", `run ${told.runId}, ${text}`);
+  }
+}
+
+/** A thread, its runs as its clients saw them, and as they were kept. */
+export class FollowedThread {
+  /** The runs that are over and were found kept, in the form `tell` gives them, with `digest`. */
+  kept = [];
+  /** The runs that were asked for since: `{ runId, message, sent, over }`, and `reader` if we read the answer. */
+  asked = [];
+  followers = [];
+  watchers = [];
+  /** What the clients hold as the conversation. */
+  messages = [];
+  received = 0;
+
+  constructor(id, agent, random) {
+    this.id = id;
+    this.agent = agent;
+    this.random = random;
+    this.runCount = 0;
+  }
+
+  /** Asks for a run; the agent will say what was planned. */
+  run(runtime, message, plan, { onFrame } = {}) {
+    const runId = plan.runId;
+    this.agent.plans.set(runId, plan);
+    this.messages.push(message);
+    // Some clients send the whole conversation, others what is new.
+    const sent = this.random.chance(0.5) ? [...this.messages] : [message];
+    const run = { runId, message, sent, over: undefined, firstEventAt: undefined };
+    run.reader = readEvents(`${runtime.url}/agent/${AGENT}/run`, inputOf(this.id, runId, sent), {
+      onFrame: (frame) => {
+        run.firstEventAt ??= performance.now();
+        return onFrame?.(frame);
+      },
+    });
+    run.done = run.reader.done.then((how) => {
+      run.over = how;
+      return run;
+    });
+    this.asked.push(run);
+    return run;
+  }
+
+  /** Takes note of a run that somebody else asked for, and saw to its end. */
+  note(runId, message) {
+    this.messages.push(message);
+    this.asked.push({ runId, message, sent: [message], over: "end" });
+  }
+
+  /** Forgets the last run asked for, which was refused. */
+  takeBack(run) {
+    this.asked = this.asked.filter((asked) => asked !== run);
+    this.messages = this.messages.filter((message) => message !== run.message);
+  }
+
+  nextRunId() {
+    return `${this.id}-run-${this.runCount++}`;
+  }
+
+  follower() {
+    const follower = new Follower(this.id, this.random);
+    this.followers.push(follower);
+    return follower;
+  }
+
+  watcher() {
+    const watcher = new Watcher(this.id);
+    this.watchers.push(watcher);
+    return watcher;
+  }
+
+  /** Whether a run was broken off, as its client saw it. */
+  get broken() {
+    return this.asked.some((run) => run.over !== "end");
+  }
+
+  /**
+   * Reads the thread and holds it against what everybody saw. Nothing may run on it meanwhile.
+   * Afterwards the runs count as kept, and must stay as they are, byte for byte.
+   */
+  async verify(runtime, findings) {
+    const say = (kind, text) => findings.add(kind, this.id, text);
+    const frames = await this.#read(runtime, say);
+    const groups = byRun(frames.map(({ data }) => data));
+    for (const [place, run] of this.kept.entries()) {
+      if (digest(groups[place] ?? []) !== run.digest) say("lost", `run ${run.runId} is no longer what it was`);
+    }
+    const fresh = groups.slice(this.kept.length);
+    const { runs, problems } = tell(fresh.flat(), this.kept.at(-1)?.state);
+    for (const problem of problems) say("wrong", `as kept, ${problem}`);
+
+    const asked = [...this.asked];
+    for (const [place, run] of runs.entries()) {
+      while (asked.length && asked[0].runId !== run.runId) this.#missing(asked.shift(), say);
+      const ask = asked.shift();
+      if (!ask) say("wrong", `run ${run.runId} was never asked for, or stands in the wrong place`);
+      else this.#checkRun(run, ask, say);
+      this.kept.push(Object.assign(run, { message: ask?.message, digest: digest(fresh[place]) }));
+    }
+    for (const ask of asked) this.#missing(ask, say);
+    this.received += this.asked.reduce((sum, { reader }) => sum + (reader?.frames.length ?? 0), 0);
+    this.asked = [];
+
+    for (const watcher of this.watchers) watcher.check(this.kept, findings, { whole: false });
+    this.received += this.watchers.reduce((sum, watcher) => sum + watcher.frames.length, 0);
+    this.watchers = [];
+    for (const follower of this.followers) {
+      follower.check(this.kept, findings, { whole: false });
+      if (!this.random.chance(0.7)) continue; // and some stay behind for now
+      await follower.follow(runtime);
+      follower.check(this.kept, findings, { whole: true });
+    }
+    await this.#checkMessages(runtime, say);
+  }
+
+  /** What users have said on it, as it was kept. */
+  get userMessageIds() {
+    return this.kept.flatMap((run) => userMessages(run).map(({ id }) => id));
+  }
+
+  /** How many events all its clients have received. */
+  get receivedInAll() {
+    return this.received + this.followers.reduce((sum, follower) => sum + follower.frames.length, 0);
+  }
+
+  /** Nobody will run it again: of what was kept, remembers enough to see whether it changes. */
+  forget() {
+    this.kept = this.kept.map(({ runId, digest }) => ({ runId, digest }));
+    this.followers = [];
+    this.messages = [];
+  }
+
+  /** Whether everything is still as it was found. */
+  async verifyUnchanged(runtime, findings) {
+    const say = (kind, text) => findings.add(kind, this.id, text);
+    const groups = byRun((await this.#read(runtime, say)).map(({ data }) => data));
+    if (!isDeepStrictEqual(groups.map(digest), this.kept.map((run) => run.digest))) say("lost", "the thread has changed");
+  }
+
+  async #read(runtime, say) {
+    const reader = readEvents(`${runtime.url}/agent/${AGENT}/connect`, inputOf(this.id, "reading"));
+    const how = await reader.done;
+    if (how !== "end") say("wrong", `reading the thread ended with «${how}»`);
+    return reader.frames;
+  }
+
+  /** A run that is not in the history. Nobody may have seen anything of it, its agent included. */
+  #missing(ask, say) {
+    const shown = ask.reader?.frames.length ?? Infinity;
+    if (shown) say("lost", `run ${ask.runId} is not kept, and ${shown} events of it were shown`);
+    else if (this.agent.runs.has(ask.runId)) say("lost", `run ${ask.runId} is not kept, and its agent was called`);
+    this.messages = this.messages.filter((message) => message !== ask.message);
+  }
+
+  #checkRun(run, ask, say) {
+    const said = this.agent.runs.get(run.runId)?.said ?? [];
+    const { kept, problems } = judge(run, said, { state: this.kept.at(-1)?.state, code: INTERRUPTED });
+    for (const problem of problems) say("wrong", `run ${run.runId} as kept, ${problem}`);
+    const whole = ask.over === "end";
+    if (whole && kept < said.length) say("lost", `run ${run.runId} had ended with ${said.length} events, ${kept} are kept`);
+    if (ask.reader) {
+      const seen = ask.reader.frames.map(({ data }) => data);
+      if (seen.length > kept) say("lost", `${seen.length} events of run ${run.runId} were shown, ${kept} are kept`);
+      if (whole && seen.length < said.length) say("lost", `${said.length} events of run ${run.runId} were said, ${seen.length} shown`);
+      const altered = seen.findIndex((json, place) => json !== (place ? said[place] : run.started));
+      if (altered >= 0) say("lost", `event ${altered} of run ${run.runId} was shown as ${seen[altered].slice(0, 200)}`);
+    }
+
+    const known = new Set(this.kept.map(({ message }) => message?.id));
+    const expected = ask.sent.filter(({ id }) => !known.has(id));
+    const messages = userMessages(run);
+    if (!isDeepStrictEqual(messages, expected)) {
+      say("lost", `the messages of run ${run.runId} are ${JSON.stringify(messages).slice(0, 300)}`);
+    }
+  }
+
+  async #checkMessages(runtime, say) {
+    const response = await fetch(`${runtime.url}/threads/${encodeURIComponent(this.id)}/messages`);
+    const { messages } = await response.json();
+    const ids = messages.filter(({ role }) => role === "user").map(({ id }) => id);
+    const expected = this.userMessageIds;
+    if (!isDeepStrictEqual(ids, expected)) say("lost", `the user's messages are ${ids}, and should be ${expected}`);
+    const contents = new Map(messages.map(({ id, content }) => [id, content ?? ""]));
+    for (const [id, { text }] of this.kept.flatMap((run) => [...run.texts])) {
+      if (contents.get(id) !== text) say("lost", `message ${id} is «${contents.get(id)}»`);
+    }
+  }
+}
+
+/** What a user said in a run. Clients send other messages too, such as the assistant's tool calls as they have made them up. */
+function userMessages(run) {
+  return (JSON.parse(run.started).input?.messages ?? []).filter(({ role }) => role === "user");
+}
+
+/** The events of a thread, run by run. */
+function byRun(events) {
+  const groups = [];
+  for (const json of events) {
+    if (JSON.parse(json).type === "RUN_STARTED" || !groups.length) groups.push([]);
+    groups.at(-1).push(json);
+  }
+  return groups;
+}
+
+function digest(events) {
+  return createHash("sha256").update(events.join("\n")).digest("hex");
+}

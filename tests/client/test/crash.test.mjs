@@ -1,0 +1,27 @@
+// Kept before shown: whatever a client has received is there after `kill -9`, at whichever moment it came.
+//
+// CRASH_KILLS sets how often the runtime is killed, CRASH_SEED repeats the choices of an earlier run.
+
+import assert from "node:assert/strict";
+import { crash } from "../support/crash.mjs";
+import { ownTest } from "../support/harness.mjs";
+import { seeded, seedOf } from "../support/random.mjs";
+
+const kills = Number(process.env.CRASH_KILLS ?? 50);
+
+ownTest("nothing anybody saw is lost when the runtime is killed, and no thread is stuck", { timeout: Infinity }, async (t) => {
+  const seed = seedOf("CRASH_SEED");
+  t.diagnostic(`CRASH_SEED=${seed}`);
+  const progress = (course) => {
+    if (kills > 100 && course.kills % 50 === 0) process.stdout.write(`${course}\n`);
+  };
+  const course = await crash({ kills, random: seeded(seed), database: "copilotkit.db", onKill: progress });
+  t.diagnostic(String(course));
+  assert.ok(course.interrupted >= kills / 2, "too few runs were broken off to prove anything");
+  assert.equal(course.findings.list.length, 0, `CRASH_SEED=${seed}: ${course.findings}`);
+});
+
+ownTest("a runner that keeps nothing would be found out", async () => {
+  const { findings } = await crash({ kills: 3, random: seeded(1), database: "memory" });
+  assert.ok(findings.count("lost") > 0, String(findings));
+});
