@@ -10,4 +10,4 @@ mod runtime;
 pub mod server;
 pub mod transcription;
 
-pub use runtime::{A2ui, BuildError, Builder, CopilotRuntime};
+pub use runtime::{A2ui, BuildError, Builder, CopilotRuntime, IdentifyError, User};

@@ -85,16 +85,6 @@ impl Frames {
         Frames { bytes: self.bytes.slice(skipped.min(self.bytes.len())..), count: self.count.saturating_sub(skip) }
     }
 
-    /// The first `count` events.
-    #[must_use]
-    pub(crate) fn first(&self, count: usize) -> Frames {
-        if count >= self.count {
-            return self.clone();
-        }
-        let kept = self.bytes.len() - self.behind(count).bytes.len();
-        Frames { bytes: self.bytes.slice(..kept), count }
-    }
-
     /// The events behind the first `skip`, each with an `id:` line: `name` and its place, counted from
     /// `first`.
     pub(crate) fn identified(&self, name: &str, first: u64, skip: usize) -> Frames {

@@ -13,7 +13,7 @@ use super::single_route::EnvelopeError;
 use crate::agent::ResolveError;
 use crate::agui::InvalidInput;
 use crate::runner::RunnerError;
-use crate::runtime::ThreadsError;
+use crate::runtime::{NoCaller, ThreadsError, ThreadsUnsupported};
 
 /// Why a request has no ordinary answer.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +37,13 @@ pub(super) enum ApiError {
     InvalidStop,
     #[error("the run id of the stop request is not a non-blank string")]
     InvalidRunId,
+    #[error(transparent)]
+    NoCaller(#[from] NoCaller),
+    /// The caller has no thread of that id, whether somebody else has or not.
+    #[error("no such thread")]
+    ThreadNotFound,
+    #[error(transparent)]
+    InvalidThreadRequest(#[from] InvalidThreadRequest),
     /// A handler's own failure: the route's text, and the cause.
     #[error("{0}: {1}")]
     Handler(&'static str, String),
@@ -47,6 +54,19 @@ pub(super) enum ApiError {
     NeedsIntelligence(&'static str),
     #[error(transparent)]
     Internal(#[from] BoxError),
+}
+
+/// What is wrong with a request about threads; the text is the answer's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum InvalidThreadRequest {
+    #[error("{0}")]
+    Body(String),
+    #[error("Valid agentId is required")]
+    NoAgentId,
+    #[error("limit must be a positive integer")]
+    Limit,
+    #[error("cursor must be the nextCursor of an earlier page")]
+    Cursor,
 }
 
 /// Operations as the 422 text names them.
@@ -94,6 +114,12 @@ impl ApiError {
             }
             ApiError::InvalidStop => reply(StatusCode::BAD_REQUEST, &json!({"error": "Invalid stop request"})),
             ApiError::InvalidRunId => reply(StatusCode::BAD_REQUEST, &json!({"error": "Invalid runId"})),
+            ApiError::NoCaller(no_caller) => without_caller(&no_caller),
+            ApiError::ThreadNotFound => reply(StatusCode::NOT_FOUND, &json!({"error": "Thread not found"})),
+            ApiError::InvalidThreadRequest(InvalidThreadRequest::Body(details)) => invalid_body(&details),
+            ApiError::InvalidThreadRequest(invalid) => {
+                reply(StatusCode::BAD_REQUEST, &json!({"error": invalid.to_string()}))
+            }
             ApiError::Handler(error, message) => {
                 tracing::error!(%message, "{error}");
                 reply(StatusCode::INTERNAL_SERVER_ERROR, &json!({"error": error, "message": message}))
@@ -110,10 +136,16 @@ impl ApiError {
     }
 }
 
+impl From<ThreadsUnsupported> for ApiError {
+    fn from(_: ThreadsUnsupported) -> ApiError {
+        ApiError::NeedsIntelligence(needs::THREADS)
+    }
+}
+
 impl From<ThreadsError> for ApiError {
     fn from(error: ThreadsError) -> ApiError {
         match error {
-            ThreadsError::Unsupported(_) => ApiError::NeedsIntelligence(needs::THREADS),
+            ThreadsError::NotFound => ApiError::ThreadNotFound,
             ThreadsError::Failed(failure) => failure.into(),
         }
     }
@@ -129,6 +161,27 @@ impl From<RunnerError> for ApiError {
 pub(super) fn internal(cause: &BoxError) -> Response {
     tracing::error!(error = %cause, "the request failed");
     reply(StatusCode::INTERNAL_SERVER_ERROR, &json!({"error": "internal_error"}))
+}
+
+/// The answer to a request that must have a caller (intelligence.md 2.1).
+fn without_caller(no_caller: &NoCaller) -> Response {
+    let (status, body) = match no_caller {
+        NoCaller::Unauthenticated => (
+            StatusCode::UNAUTHORIZED,
+            json!({"error": "Unauthorized", "message": "The request does not say who sends it; sign in first"}),
+        ),
+        NoCaller::InvalidId => (StatusCode::BAD_REQUEST, json!({"error": "identifyUser must return a valid user id"})),
+        NoCaller::InvalidName => {
+            (StatusCode::BAD_REQUEST, json!({"error": "identifyUser must return a valid user name"}))
+        }
+        NoCaller::Failed(_) => (StatusCode::INTERNAL_SERVER_ERROR, json!({"error": "Failed to identify user"})),
+    };
+    match no_caller {
+        NoCaller::Unauthenticated => tracing::debug!("a request without a user was refused"),
+        // What the application's callback did wrong, the client cannot mend.
+        fault => tracing::error!(error = %fault, "the user of a request could not be identified"),
+    }
+    reply(status, &body)
 }
 
 fn invalid_body(details: &str) -> Response {

@@ -37,8 +37,20 @@ struct Rule {
     name: &'static str,
     segments: &'static [&'static str],
     allowed: &'static [Method],
+    access: Access,
     make: fn(&mut dyn Iterator<Item = String>) -> Route,
 }
+
+/// Who may ask. There is no default: whoever adds a route decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    /// Anybody: it touches no thread, and costs next to nothing.
+    Anybody,
+    /// A caller who is known, where users are told apart: it touches threads, or costs money.
+    Caller,
+}
+
+use Access::{Anybody, Caller};
 
 const GET: &[Method] = &[Method::GET];
 const POST: &[Method] = &[Method::POST];
@@ -47,40 +59,49 @@ const PATCH_DELETE: &[Method] = &[Method::PATCH, Method::DELETE];
 
 /// In the order of the contract: the first that matches wins.
 const RULES: &[Rule] = &[
-    rule("info", &["info"], GET, |_| Route::Info),
-    rule("inspector/metadata", &["inspector-metadata"], GET, |_| Route::InspectorMetadata),
-    rule("inspector/learning", &["inspector-learning"], GET, |_| Route::InspectorLearning),
-    rule("transcribe", &["transcribe"], POST, |_| Route::Transcribe),
-    rule("cpk-debug-events", &["cpk-debug-events"], GET, |_| Route::DebugEvents),
-    rule("agent/run", &["agent", ":", "run"], POST, |ids| Route::AgentRun { agent_id: next(ids) }),
-    rule("agent/suggest", &["agent", ":", "suggest"], POST, |ids| Route::AgentSuggest { agent_id: next(ids) }),
-    rule("agent/connect", &["agent", ":", "connect"], POST, |ids| Route::AgentConnect { agent_id: next(ids) }),
-    rule("agent/stop", &["agent", ":", "stop", ":"], POST, |ids| Route::AgentStop {
+    rule("info", &["info"], GET, Anybody, |_| Route::Info),
+    rule("inspector/metadata", &["inspector-metadata"], GET, Anybody, |_| Route::InspectorMetadata),
+    rule("inspector/learning", &["inspector-learning"], GET, Anybody, |_| Route::InspectorLearning),
+    rule("transcribe", &["transcribe"], POST, Caller, |_| Route::Transcribe),
+    rule("cpk-debug-events", &["cpk-debug-events"], GET, Caller, |_| Route::DebugEvents),
+    rule("agent/run", &["agent", ":", "run"], POST, Caller, |ids| Route::AgentRun { agent_id: next(ids) }),
+    rule("agent/suggest", &["agent", ":", "suggest"], POST, Caller, |ids| Route::AgentSuggest { agent_id: next(ids) }),
+    rule("agent/connect", &["agent", ":", "connect"], POST, Caller, |ids| Route::AgentConnect { agent_id: next(ids) }),
+    rule("agent/stop", &["agent", ":", "stop", ":"], POST, Caller, |ids| Route::AgentStop {
         agent_id: next(ids),
         thread_id: next(ids),
     }),
-    rule("threads/subscribe", &["threads", "subscribe"], POST, |_| Route::ThreadsSubscribe),
-    rule("threads/messages", &["threads", ":", "messages"], GET, |ids| Route::ThreadMessages { thread_id: next(ids) }),
-    rule("threads/events", &["threads", ":", "events"], GET, |ids| Route::ThreadEvents { thread_id: next(ids) }),
-    rule("threads/state", &["threads", ":", "state"], GET, |ids| Route::ThreadState { thread_id: next(ids) }),
-    rule("threads/archive", &["threads", ":", "archive"], POST, |ids| Route::ThreadArchive { thread_id: next(ids) }),
-    rule("threads/clear", &["threads", "clear"], POST, |_| Route::ThreadsClear),
-    rule("threads/update", &["threads", ":"], PATCH_DELETE, |ids| Route::ThreadUpdate { thread_id: next(ids) }),
-    rule("threads/list", &["threads"], GET, |_| Route::ThreadsList),
-    rule("memories/recall", &["memories", "recall"], POST, |_| Route::MemoriesRecall),
-    rule("memories/subscribe", &["memories", "subscribe"], POST, |_| Route::MemoriesSubscribe),
-    rule("memories/mutate", &["memories", ":"], PATCH_DELETE, |ids| Route::MemoryMutate { memory_id: next(ids) }),
-    rule("memories/list", &["memories"], GET_POST, |_| Route::MemoriesList),
-    rule("annotate", &["annotate"], POST, |_| Route::Annotate),
+    rule("threads/subscribe", &["threads", "subscribe"], POST, Caller, |_| Route::ThreadsSubscribe),
+    rule("threads/messages", &["threads", ":", "messages"], GET, Caller, |ids| Route::ThreadMessages {
+        thread_id: next(ids),
+    }),
+    rule("threads/events", &["threads", ":", "events"], GET, Caller, |ids| Route::ThreadEvents {
+        thread_id: next(ids),
+    }),
+    rule("threads/state", &["threads", ":", "state"], GET, Caller, |ids| Route::ThreadState { thread_id: next(ids) }),
+    rule("threads/archive", &["threads", ":", "archive"], POST, Caller, |ids| Route::ThreadArchive {
+        thread_id: next(ids),
+    }),
+    rule("threads/clear", &["threads", "clear"], POST, Caller, |_| Route::ThreadsClear),
+    rule("threads/update", &["threads", ":"], PATCH_DELETE, Caller, |ids| Route::ThreadUpdate { thread_id: next(ids) }),
+    rule("threads/list", &["threads"], GET, Caller, |_| Route::ThreadsList),
+    rule("memories/recall", &["memories", "recall"], POST, Anybody, |_| Route::MemoriesRecall),
+    rule("memories/subscribe", &["memories", "subscribe"], POST, Anybody, |_| Route::MemoriesSubscribe),
+    rule("memories/mutate", &["memories", ":"], PATCH_DELETE, Anybody, |ids| Route::MemoryMutate {
+        memory_id: next(ids),
+    }),
+    rule("memories/list", &["memories"], GET_POST, Anybody, |_| Route::MemoriesList),
+    rule("annotate", &["annotate"], POST, Anybody, |_| Route::Annotate),
 ];
 
 const fn rule(
     name: &'static str,
     segments: &'static [&'static str],
     allowed: &'static [Method],
+    access: Access,
     make: fn(&mut dyn Iterator<Item = String>) -> Route,
 ) -> Rule {
-    Rule { name, segments, allowed, make }
+    Rule { name, segments, allowed, access, make }
 }
 
 fn next(ids: &mut dyn Iterator<Item = String>) -> String {
@@ -111,6 +132,12 @@ impl Route {
     #[must_use]
     pub fn allowed(&self) -> &'static [Method] {
         self.rule().allowed
+    }
+
+    /// Whether it answers only callers who are known, where users are told apart.
+    #[must_use]
+    pub fn needs_caller(&self) -> bool {
+        self.rule().access == Access::Caller
     }
 
     /// The agent named in the path.

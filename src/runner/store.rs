@@ -40,14 +40,15 @@ pub trait ThreadStore: Send + Sync + 'static {
     /// The open run of a thread, whichever process it belongs to.
     fn active(&self, thread: &ThreadKey) -> BoxFuture<'_, Result<Option<ActiveRun>, StoreError>>;
 
-    /// Asks the process that holds an open run to stop it. False if the run is not open, or was asked already; one
-    /// that was only asked to stop may still be asked to be forgotten.
+    /// Asks the process that holds an open run to stop it. False if the run is not open, or was asked as much already:
+    /// one that was only asked to stop may still be asked to be forgotten.
     fn ask_to_stop(&self, stop: AskedStop) -> BoxFuture<'_, Result<bool, StoreError>> {
         let _ = stop;
         ready(Ok(false)).boxed()
     }
 
-    /// What others ask of the open runs of this process, as they ask, and what they asked and is not done yet.
+    /// What others ask of the open runs of this process, as they ask, and what they asked and is not done yet. A run
+    /// that was closed by another process is asked to stop too: its agent may be silent for long.
     fn stop_requests(&self) -> BoxStream<'static, AskedStop> {
         stream::pending().boxed()
     }

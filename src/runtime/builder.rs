@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use http::request::Parts;
 
-use super::{CopilotRuntime, DebugFeed, Options, Shared};
+use super::policies::RequestPolicies;
+use super::titles::Titles;
+use super::users::Users;
+use super::{CopilotRuntime, DebugFeed, IdentifyError, Options, Shared, User};
 use crate::agent::{Agent, AgentSource, Agents, ResolveError};
-use crate::runner::{AgentRunner, MemoryRunner};
+use crate::runner::{AgentRunner, MemoryRunner, WhenBusy};
 use crate::transcription::TranscriptionService;
 
 /// The longest keep-alive interval: what a timer of the reference runtime can hold (rest-sse.md chapter 11).
@@ -23,6 +26,9 @@ pub struct Builder {
     agents: Agents,
     per_request: Option<AgentSource>,
     runner: Option<Arc<dyn AgentRunner>>,
+    users: Users,
+    policies: RequestPolicies,
+    generate_thread_names: bool,
     transcription: Option<Arc<dyn TranscriptionService>>,
     keep_alive: Duration,
     debug_feed: bool,
@@ -55,6 +61,9 @@ impl Default for Builder {
             agents: Agents::new(),
             per_request: None,
             runner: None,
+            users: Users::default(),
+            policies: RequestPolicies::default(),
+            generate_thread_names: false,
             transcription: None,
             keep_alive: Duration::from_secs(15),
             debug_feed: false,
@@ -92,6 +101,55 @@ impl Builder {
         self
     }
 
+    /// Tells users apart: finds out, from a request's head, who sends it. Asked at most once for each request, and
+    /// not for those that neither touch threads nor cost anything, as `GET /info`.
+    ///
+    /// From then on every thread belongs to the user who first ran an agent on it. To everybody else it does not
+    /// exist: two users may each have a thread of the same id. Default: everybody shares one anonymous owner, whose
+    /// threads no user sees.
+    ///
+    /// ```
+    /// use copilotkit_runtime::agent::DemoAgent;
+    /// use copilotkit_runtime::{CopilotRuntime, IdentifyError, User};
+    /// use http::request::Parts;
+    ///
+    /// /// A proxy in front has checked who it is, and removes the header from what clients send.
+    /// fn user_of(head: &Parts) -> Result<User, IdentifyError> {
+    ///     let user = head.headers.get("x-user").ok_or(IdentifyError::Unauthenticated)?;
+    ///     Ok(User::new(user.to_str().map_err(IdentifyError::failed)?))
+    /// }
+    ///
+    /// let runtime = CopilotRuntime::builder()
+    ///     .agent("default", DemoAgent::new())
+    ///     .identify_user(|head| std::future::ready(user_of(head)))
+    ///     .build()?;
+    /// # Ok::<(), copilotkit_runtime::BuildError>(())
+    /// ```
+    pub fn identify_user<F, R>(mut self, identify: F) -> Builder
+    where
+        F: Fn(&Parts) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<User, IdentifyError>> + Send + 'static,
+    {
+        self.users = Users::identified_by(identify);
+        self
+    }
+
+    /// Lets a request choose one of these policies for a busy thread, by `whenBusy` in its `forwardedProps`:
+    /// `"reject"`, `"interrupt"`, `"rollback"` or `"enqueue"`. Without it, or with another one, the runner's policy
+    /// holds. Default: none, requests choose nothing.
+    pub fn allow_request_policies(mut self, policies: impl IntoIterator<Item = WhenBusy>) -> Builder {
+        self.policies = RequestPolicies::of(policies);
+        self
+    }
+
+    /// Asks the agent of a new thread's first run for a title, in the background. That is a further call of the
+    /// agent, or up to three where it answers with no title. Default: off; threads are named by the first words
+    /// of their first user message.
+    pub fn generate_thread_names(mut self, on: bool) -> Builder {
+        self.generate_thread_names = on;
+        self
+    }
+
     /// Turns speech into text for `POST /transcribe`.
     pub fn transcription(mut self, service: impl TranscriptionService) -> Builder {
         self.transcription = Some(Arc::new(service));
@@ -110,7 +168,8 @@ impl Builder {
         self
     }
 
-    /// Serves `GET /cpk-debug-events`: every event of every thread, to whoever may call the runtime. Default: off.
+    /// Serves `GET /cpk-debug-events`: every event of the caller's threads, which are everybody's where users are not
+    /// told apart. Default: off.
     pub fn debug_feed(mut self, on: bool) -> Builder {
         self.debug_feed = on;
         self
@@ -144,9 +203,10 @@ impl Builder {
         let options = Options { keep_alive: (!self.keep_alive.is_zero()).then_some(self.keep_alive), ..self.options };
         let runner = self.runner.unwrap_or_else(|| Arc::new(MemoryRunner::new()));
         let feed = self.debug_feed.then(DebugFeed::default);
-        Ok(CopilotRuntime {
-            shared: Arc::new(Shared { agents, runner, transcription: self.transcription, feed, options }),
-        })
+        let titles = self.generate_thread_names.then(Titles::default);
+        let (users, policies, transcription) = (self.users, self.policies, self.transcription);
+        let shared = Shared { agents, runner, users, policies, transcription, titles, feed, options };
+        Ok(CopilotRuntime { shared: Arc::new(shared) })
     }
 }
 

@@ -91,7 +91,12 @@ impl CopilotRuntime {
     pub(crate) async fn info<'a>(&'a self, agents: &'a Agents, mount: Mount) -> Info<'a> {
         let options = &self.shared.options;
         let has_threads = self.shared.runner.threads().is_some();
-        let threads = ThreadEndpoints { list: has_threads, inspect: has_threads, ..ThreadEndpoints::default() };
+        let threads = ThreadEndpoints {
+            list: has_threads,
+            inspect: has_threads,
+            mutations: has_threads,
+            ..ThreadEndpoints::default()
+        };
         let described = join_all(agents.iter().map(|(name, agent)| describe(name, &**agent))).await;
         Info {
             version: CopilotRuntime::version(),

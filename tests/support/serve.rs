@@ -159,6 +159,11 @@ impl Puppet {
         self.say(Event::run_started(&self.call.input.thread_id, &self.call.input.run_id));
     }
 
+    /// Whether nobody listens to the run any more.
+    pub(crate) fn is_forgotten(&self) -> bool {
+        self.say.is_closed()
+    }
+
     pub(crate) fn finish(self) {
         self.say(Event::run_finished(&self.call.input.thread_id, &self.call.input.run_id));
     }

@@ -11,43 +11,47 @@ use crate::http::error::{ApiError, reply};
 use crate::http::fields;
 use crate::http::handler::Face;
 use crate::http::stream::sse_response;
-use crate::runner::{ConnectRequest, StopRequest, Stopped};
-use crate::runtime::FoundAgent;
+use crate::runner::Stopped;
+use crate::runtime::{Caller, FoundAgent};
 
 const RUN_FAILED: &str = "Failed to run agent";
 const STOP_FAILED: &str = "Failed to stop agent";
 
-pub(super) async fn run(face: &Face, agent_id: &str, call: Call) -> Result<Response, ApiError> {
+pub(super) async fn run(face: &Face, caller: &Caller, agent_id: &str, call: Call) -> Result<Response, ApiError> {
     let agent = find(face, &call.head, agent_id, Some(RUN_FAILED)).await?;
     let input = read_input(face, call.body).await?;
     let headers = face.forwarding.forwarded(&call.head.headers);
-    let events = face.runtime.run(agent, input, headers).await;
+    let events = face.runtime.run(caller, agent, input, headers).await;
     Ok(sse_response(events, face.runtime.keep_alive()))
 }
 
-pub(super) async fn connect(face: &Face, agent_id: &str, call: Call) -> Result<Response, ApiError> {
+pub(super) async fn connect(face: &Face, caller: &Caller, agent_id: &str, call: Call) -> Result<Response, ApiError> {
     let agent = find(face, &call.head, agent_id, Some(RUN_FAILED)).await?;
     let body = read(face, call.body).await?;
-    let mut request = ConnectRequest::new(&*RunAgentInput::parse(&body)?.thread_id);
-    request.last_seen = last_seen(&call.head, &body);
-    let events = face.runtime.connect(&agent, request).await;
+    let thread_id = RunAgentInput::parse(&body)?.thread_id;
+    let events = face.runtime.connect(caller, &agent, &thread_id, last_seen(&call.head, &body)).await;
     Ok(sse_response(events, face.runtime.keep_alive()))
 }
 
-pub(super) async fn suggest(face: &Face, agent_id: &str, call: Call) -> Result<Response, ApiError> {
+pub(super) async fn suggest(face: &Face, caller: &Caller, agent_id: &str, call: Call) -> Result<Response, ApiError> {
     let agent = find(face, &call.head, agent_id, None).await?;
     let input = read_input(face, call.body).await?;
     let headers = face.forwarding.forwarded(&call.head.headers);
-    Ok(sse_response(face.runtime.suggest(agent, input, headers), face.runtime.keep_alive()))
+    Ok(sse_response(face.runtime.suggest(caller, agent, input, headers), face.runtime.keep_alive()))
 }
 
-pub(super) async fn stop(face: &Face, agent_id: &str, thread_id: &str, call: Call) -> Result<Response, ApiError> {
+pub(super) async fn stop(
+    face: &Face,
+    caller: &Caller,
+    agent_id: &str,
+    thread_id: &str,
+    call: Call,
+) -> Result<Response, ApiError> {
     // Before the agent, unlike run: rest-sse.md chapter 9.
     let run_id = stop_target(&read(face, call.body).await?)?;
     find(face, &call.head, agent_id, Some(STOP_FAILED)).await?;
-    let request = StopRequest { thread: thread_id.into(), run_id: run_id.clone() };
-    let stopped =
-        face.runtime.stop(request).await.map_err(|failure| ApiError::Handler(STOP_FAILED, failure.to_string()))?;
+    let stopped = face.runtime.stop(caller, thread_id, run_id.clone()).await;
+    let stopped = stopped.map_err(|failure| ApiError::Handler(STOP_FAILED, failure.to_string()))?;
     let not_stopped = |message: String| json!({"stopped": false, "message": message});
     let answer = match stopped {
         Stopped::Stopping => json!({

@@ -105,20 +105,34 @@ async fn misdirected(face: &Face, request: Request) -> ApiError {
     }
 }
 
-/// Hands a routed request to its handler. The large ones are boxed, so that the small need not carry their room.
+/// Hands a routed request to its handler, once it is known who asks. The large ones are boxed, so that the small
+/// need not carry their room.
 pub(super) async fn handle(face: &Face, route: &Route, call: Call) -> Result<Response, ApiError> {
+    let identified = match route.needs_caller() {
+        true => Some(face.runtime.caller(&call.head).await?),
+        false => None,
+    };
+    // A handler that wants a caller for a route that, by the table, needs none, gets nothing.
+    let caller = || identified.as_ref().ok_or_else(|| ApiError::Internal("the route is not one for callers".into()));
     match route {
         Route::Info => info::info(face, &call.head).await,
-        Route::AgentRun { agent_id } => Box::pin(agents::run(face, agent_id, call)).await,
-        Route::AgentConnect { agent_id } => Box::pin(agents::connect(face, agent_id, call)).await,
-        Route::AgentSuggest { agent_id } => Box::pin(agents::suggest(face, agent_id, call)).await,
-        Route::AgentStop { agent_id, thread_id } => Box::pin(agents::stop(face, agent_id, thread_id, call)).await,
-        Route::ThreadsList => threads::list(face, &call.head).await,
-        Route::ThreadMessages { thread_id } => threads::messages(face, thread_id).await,
-        Route::ThreadEvents { thread_id } => threads::events(face, thread_id).await,
-        Route::ThreadState { thread_id } => threads::state(face, thread_id).await,
-        Route::ThreadsClear => threads::clear(face).await,
-        Route::ThreadsSubscribe | Route::ThreadArchive { .. } | Route::ThreadUpdate { .. } => threads::unsupported(),
+        Route::AgentRun { agent_id } => Box::pin(agents::run(face, caller()?, agent_id, call)).await,
+        Route::AgentConnect { agent_id } => Box::pin(agents::connect(face, caller()?, agent_id, call)).await,
+        Route::AgentSuggest { agent_id } => Box::pin(agents::suggest(face, caller()?, agent_id, call)).await,
+        Route::AgentStop { agent_id, thread_id } => {
+            Box::pin(agents::stop(face, caller()?, agent_id, thread_id, call)).await
+        }
+        Route::ThreadsList => threads::list(face, caller()?, &call.head).await,
+        Route::ThreadMessages { thread_id } => threads::messages(face, caller()?, thread_id).await,
+        Route::ThreadEvents { thread_id } => threads::events(face, caller()?, thread_id).await,
+        Route::ThreadState { thread_id } => threads::state(face, caller()?, thread_id).await,
+        Route::ThreadUpdate { thread_id } if call.head.method == Method::DELETE => {
+            Box::pin(threads::delete(face, caller()?, thread_id, call.body)).await
+        }
+        Route::ThreadUpdate { thread_id } => Box::pin(threads::update(face, caller()?, thread_id, call.body)).await,
+        Route::ThreadArchive { thread_id } => Box::pin(threads::archive(face, caller()?, thread_id, call.body)).await,
+        Route::ThreadsClear => threads::clear(face, caller()?).await,
+        Route::ThreadsSubscribe => threads::subscribe(),
         Route::MemoriesList | Route::MemoriesRecall | Route::MemoriesSubscribe | Route::MemoryMutate { .. } => {
             intelligence::memories()
         }
@@ -131,7 +145,7 @@ pub(super) async fn handle(face: &Face, route: &Route, call: Call) -> Result<Res
             let body = if service.is_some() { Box::pin(read(face, call.body)).await? } else { Bytes::new() };
             Ok(Box::pin(transcribe::transcribe(service, content_type(&call.head), body)).await)
         }
-        Route::DebugEvents => Ok(debug::debug_events(face.runtime.debug_feed(), face.runtime.keep_alive())),
+        Route::DebugEvents => Ok(debug::debug_events(face.runtime.debug_feed(), caller()?, face.runtime.keep_alive())),
     }
 }
 

@@ -68,10 +68,8 @@ pub(super) enum Step {
         before: u64,
         frames: Frames,
     },
-    /// What comes next is too old for the log, which has been told so many events.
-    Behind {
-        said: u64,
-    },
+    /// What comes next is too old for the log.
+    Behind,
     End(End),
 }
 
@@ -225,7 +223,7 @@ impl Cursor {
         });
         if let Some((number, batch)) = found {
             let Some(known) = self.seen.checked_sub(batch.before) else {
-                return Poll::Ready(Step::Behind { said: inner.said });
+                return Poll::Ready(Step::Behind);
             };
             let frames = batch.frames.behind(usize::try_from(known).unwrap_or(usize::MAX));
             let before = self.seen;
@@ -234,7 +232,7 @@ impl Cursor {
             return Poll::Ready(Step::Said { before, frames });
         }
         if self.seen < inner.said {
-            return Poll::Ready(Step::Behind { said: inner.said });
+            return Poll::Ready(Step::Behind);
         }
         if let Some(end) = &inner.end {
             return Poll::Ready(Step::End(end.clone()));
@@ -290,7 +288,7 @@ mod tests {
         loop {
             match step(&mut cursor).await {
                 Step::Said { frames, .. } => seen.push(frames),
-                Step::Behind { .. } => panic!("nothing was dropped"),
+                Step::Behind => panic!("nothing was dropped"),
                 Step::End(_) => return seen,
             }
         }
@@ -335,12 +333,12 @@ mod tests {
             assert!(matches!(step(&mut quick).await, Step::Said { .. }));
         }
         assert_eq!(log.bytes(), log.limit);
-        assert!(matches!(step(&mut slow).await, Step::Behind { said: 3 }));
+        assert!(matches!(step(&mut slow).await, Step::Behind));
         slow.saw(&batch(&["a"]));
         assert_eq!(slow.seen(), 1);
         assert!(matches!(step(&mut slow).await, Step::Said { before: 1, frames } if frames == batch(&["b"])));
         log.publish(batch(&["too large, and held all the same, as the newest is"]));
-        assert!(matches!(step(&mut slow).await, Step::Behind { said: 4 }));
+        assert!(matches!(step(&mut slow).await, Step::Behind));
         assert!(matches!(step(&mut quick).await, Step::Said { before: 3, .. }));
     }
 

@@ -11,7 +11,7 @@ use super::history::Pages;
 use super::log::Log;
 use super::resume::{self, Seen};
 use super::run::Phase;
-use super::watch::Watch;
+use super::watch::{Shown, Watch};
 use super::{Shared, elsewhere};
 use crate::agui::{Event, Frames};
 use crate::runner::{ConnectRequest, OpenRun, RunPhase, Said, StoreError, ThreadKey, codes};
@@ -71,7 +71,8 @@ impl Replay {
             }
         }
         let Some((number, watch)) = &mut self.live else { return Poll::Ready(None) };
-        let shown = ready!(watch.poll_next_unpin(cx));
+        // A run of which nothing was seen, and which is gone, is as if it had never been.
+        let shown = ready!(watch.poll_next_unpin(cx)).filter(|shown| !matches!(shown, Shown::Gone { seen: 0 }));
         let frames = shown.map(|shown| if self.with_ids { shown.identified(*number) } else { shown.into_frames() });
         Poll::Ready(frames)
     }

@@ -9,8 +9,8 @@
 //! So every id says all that its watcher has of the run, and it stays good when the run is shortened.
 
 use super::watch::{Rest, Shown};
-use crate::agui::{Cuts, Frames};
-use crate::runner::StoredRun;
+use crate::agui::{Cuts, Event, Frames};
+use crate::runner::{StoredRun, codes};
 
 /// What a watcher has of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +75,10 @@ impl Shown {
         match self {
             Shown::Said { frames, .. } | Shown::Failure(frames) => frames,
             Shown::Rest(rest) => Frames::of_json(rest.events.into_iter().map(|(_, json)| json)),
+            Shown::Gone { .. } => {
+                let message = "The run was taken away before all of it was read";
+                Frames::of(&[Event::run_error(message, codes::RUN_INTERRUPTED)])
+            }
         }
     }
 
@@ -83,7 +87,7 @@ impl Shown {
         match self {
             Shown::Said { before, frames } => frames.identified(&format!("{number}-"), before + 1, 0),
             Shown::Rest(rest) => rest.identified(number),
-            Shown::Failure(frames) => frames,
+            Shown::Gone { .. } | Shown::Failure(_) => self.into_frames(),
         }
     }
 }

@@ -29,6 +29,9 @@ pub(super) enum Shown {
     Said { before: u64, frames: Frames },
     /// The rest of a run that was shortened meanwhile.
     Rest(Rest),
+    /// The rest of the run is nowhere any more, as it was discarded or its thread deleted. The watcher saw so many
+    /// events of it.
+    Gone { seen: u64 },
     /// Why no more can be shown. No event of the run.
     Failure(Frames),
 }
@@ -46,6 +49,7 @@ pub(super) struct Rest {
 enum Found {
     More(Frames),
     Rest(Rest),
+    Gone,
     Failure(Frames),
 }
 
@@ -55,10 +59,10 @@ impl Watch {
         Watch { cursor: Cursor::behind(log, seen), store, reading: None, over: false }
     }
 
-    fn read(&self, run: OpenRun, said: u64) -> BoxFuture<'static, Found> {
+    fn read(&self, run: OpenRun) -> BoxFuture<'static, Found> {
         let (store, seen) = (self.store.clone(), self.cursor.seen());
         async move {
-            look_up(&*store, &run, seen, said).await.unwrap_or_else(|failure| {
+            look_up(&*store, &run, seen).await.unwrap_or_else(|failure| {
                 error!(thread.id = %run.thread.id, user.id = %run.thread.owner, error = %failure, "a live run could not be read back");
                 Found::Failure(Frames::of(&[Event::run_error(&failure.to_string(), codes::RUNNER_FAILED)]))
             })
@@ -88,24 +92,22 @@ impl Stream for Watch {
                     }
                     Found::Rest(rest) if rest.events.is_empty() => None,
                     Found::Rest(rest) => Some(Shown::Rest(rest)),
+                    Found::Gone => Some(Shown::Gone { seen: watch.cursor.seen() }),
                     Found::Failure(failure) => Some(Shown::Failure(failure)),
                 });
             }
-            let said = match ready!(watch.cursor.poll_step(cx)) {
+            match ready!(watch.cursor.poll_step(cx)) {
                 Step::Said { before, frames } => return Poll::Ready(Some(Shown::Said { before, frames })),
-                Step::Behind { said } => said,
-                // The store may know of more than was told here.
-                Step::End(End::Elsewhere) => u64::MAX,
+                Step::End(End::Told) => return Poll::Ready(None),
                 Step::End(End::Failed(failure)) => {
                     watch.over = true;
                     return Poll::Ready(Some(Shown::Failure(failure)));
                 }
-                Step::End(End::Told) => return Poll::Ready(None),
-            };
-            match watch.cursor.log.run() {
-                Some(run) => watch.reading = Some(watch.read(run, said)),
-                // Only what was kept is too old for the log, and only a run that began is kept.
-                None => return Poll::Ready(None),
+                Step::Behind | Step::End(End::Elsewhere) => match watch.cursor.log.run() {
+                    Some(run) => watch.reading = Some(watch.read(run)),
+                    // Only what was kept is too old for the log, and only a run that began is kept.
+                    None => return Poll::Ready(None),
+                },
             }
         }
     }
@@ -124,15 +126,11 @@ impl Rest {
     }
 }
 
-/// What follows the run's first `seen` events, up to `said` of them if the run is still open.
-async fn look_up(store: &dyn ThreadStore, run: &OpenRun, seen: u64, said: u64) -> Result<Found, StoreError> {
+/// What follows the run's first `seen` events. What is kept may be shown, also if the log has not come to it.
+async fn look_up(store: &dyn ThreadStore, run: &OpenRun, seen: u64) -> Result<Found, StoreError> {
     let Said { frames, phase } = store.said(run, seen).await?;
     match phase {
-        RunPhase::Open if !frames.is_empty() => {
-            // What is kept but not yet said here comes from the log.
-            let lacking = usize::try_from(said.saturating_sub(seen)).unwrap_or(usize::MAX);
-            return Ok(Found::More(frames.first(lacking)));
-        }
+        RunPhase::Open if !frames.is_empty() => return Ok(Found::More(frames)),
         RunPhase::Sealed => {
             let history = store.history(&run.thread, run.number, run.number.checked_add(1)).await?;
             if let Some(rest) = history.runs.iter().find_map(|stored| Rest::of(stored, seen)) {
@@ -141,6 +139,5 @@ async fn look_up(store: &dyn ThreadStore, run: &OpenRun, seen: u64, said: u64) -
         }
         RunPhase::Open | RunPhase::Gone => {}
     }
-    let event = Event::run_error("The run was taken away before all of it was read", codes::RUN_INTERRUPTED);
-    Ok(Found::Failure(Frames::of(&[event])))
+    Ok(Found::Gone)
 }

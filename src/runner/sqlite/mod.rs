@@ -78,12 +78,14 @@ impl Default for SqliteOptions {
 }
 
 impl SqliteRunner {
-    /// A runner over a file, which is created if it is not there.
+    /// A runner over a file, which is created if it is not there. What a user asked is kept also if the agent failed
+    /// at once ([`RunOptions::keep_failed_starts`]).
     ///
     /// # Errors
     /// [`OpenError`] when the file cannot be opened, or is not ours.
     pub async fn open(file: impl AsRef<Path>) -> Result<SqliteRunner, OpenError> {
-        SqliteRunner::with_options(file, SqliteOptions::default(), RunOptions::default()).await
+        let run_options = RunOptions { keep_failed_starts: true, ..RunOptions::default() };
+        SqliteRunner::with_options(file, SqliteOptions::default(), run_options).await
     }
 
     /// A runner over a file, with options of its own.

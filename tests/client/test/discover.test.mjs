@@ -30,7 +30,7 @@ forEach(cores, "core is told which features the runtime has", async (client) => 
   assert.equal(core.runtimeMode, "sse");
   assert.equal(core.suggestions, true);
   assert.equal(core.audioFileTranscriptionEnabled, false);
-  assert.deepEqual(core.threadEndpoints, { list: true, inspect: true, mutations: false, realtimeMetadata: false });
+  assert.deepEqual(core.threadEndpoints, { list: true, inspect: true, mutations: true, realtimeMetadata: false });
   assert.match(core.runtimeVersion, /^\d+\.\d+\.\d+/);
 });
 

@@ -12,25 +12,60 @@ async function json(path) {
   return response.json();
 }
 
-forEach(cores, "core's thread list shows the thread after a run", async (client) => {
-  const session = await client.open(started.runtime, { agent: "text" });
-  await session.say("hello");
-
+/** Core's thread list, as `useThreads` uses it, once it has loaded. */
+async function threadList(session) {
   const store = createThreadStore({ fetch: session.core.ɵruntimeFetch });
   store.start();
   store.setContext({ runtimeUrl: session.core.runtimeUrl, headers: {}, agentId: "text" });
-  const state = await until(() => {
-    const current = store.getState();
-    return (current.threads.length > 0 || current.error) && current;
-  }, "the list of threads");
-  store.stop();
+  const loaded = async (holds, what) => {
+    const state = await until(() => {
+      const current = store.getState();
+      return ((!current.isLoading && holds(current.threads)) || current.error) && current;
+    }, what);
+    assert.equal(state.error, null);
+    return state.threads;
+  };
+  await loaded((threads) => threads.some(({ id }) => id === session.threadId), "the list of threads");
+  return { store, loaded };
+}
 
-  assert.equal(state.error, null);
-  const thread = state.threads.find(({ id }) => id === session.threadId);
-  assert.ok(thread, `thread missing among ${state.threads.map(({ id }) => id)}`);
+forEach(cores, "core's thread list shows the thread, named after what was said", async (client) => {
+  const session = await client.open(started.runtime, { agent: "text" });
+  await session.say("hello there");
+  const { store } = await threadList(session);
+  const thread = store.getState().threads.find(({ id }) => id === session.threadId);
+  store.stop();
+  assert.equal(thread.name, "hello there");
   assert.equal(thread.agentId, "text");
   assert.equal(thread.archived, false);
   assert.ok(Date.parse(thread.createdAt) <= Date.parse(thread.updatedAt));
+});
+
+forEach(cores, "core's thread list renames, archives, restores and deletes", async (client) => {
+  const session = await client.open(started.runtime, { agent: "text" });
+  await session.say("hello");
+  const id = session.threadId;
+  const { store, loaded } = await threadList(session);
+  // What the server says, not what the list shows before it has asked.
+  const afresh = async (holds, what) => {
+    store.refresh();
+    return (await loaded((threads) => holds(threads.find((thread) => thread.id === id)), what)).find(
+      (thread) => thread.id === id,
+    );
+  };
+
+  await store.renameThread(id, "A name of my own");
+  assert.equal((await afresh((thread) => thread, "the renamed thread")).name, "A name of my own");
+  await store.archiveThread(id);
+  await afresh((thread) => !thread, "a list without the archived thread");
+  await store.unarchiveThread(id);
+  assert.equal((await afresh((thread) => thread, "the restored thread")).archived, false);
+  await store.deleteThread(id);
+  await afresh((thread) => !thread, "a list without the deleted thread");
+  await assert.rejects(store.deleteThread(id), /404/);
+  store.stop();
+
+  assert.deepEqual((await json(`/threads/${encodeURIComponent(id)}/messages`)).messages, []);
 });
 
 forEach(clients, "the list is per agent, newest first", async (client) => {

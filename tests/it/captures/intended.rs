@@ -7,40 +7,61 @@ use serde_json::{Value, json};
 
 use super::case::{Case, Response};
 
-/// A case that differs, or does not pass yet.
-pub(crate) struct Intended {
+/// A case that differs.
+struct Intended {
     name: &'static str,
+    because: &'static str,
+    /// Turns the recorded answers into ours.
+    instead: fn(&mut Case),
+}
+
+/// What differs wherever it is recorded.
+struct General {
+    because: &'static str,
+    /// Turns a recorded answer into ours; says whether it was another.
+    instead: fn(&mut Response) -> bool,
+}
+
+/// One reason why our answers to a case differ.
+pub(crate) struct Step {
     pub(crate) because: &'static str,
-    /// Turns the recorded answers into ours; none where it is not settled yet.
-    instead: Option<fn(&mut Case)>,
+    /// Whether it holds for every case it can.
+    pub(crate) is_general: bool,
+    /// The answers with this and every earlier reason.
+    pub(crate) ours: Case,
 }
 
-/// What is intended for a case, if anything is.
-pub(crate) fn of(name: &str) -> Option<&'static Intended> {
-    INTENDED.iter().find(|intended| intended.name == name)
-}
-
-/// How many cases are listed.
-pub(crate) fn count() -> usize {
-    INTENDED.len()
-}
-
-impl Intended {
-    /// The case with our answers in place of the recorded ones.
-    pub(crate) fn answers_instead(&self, recorded: &Case) -> Option<Case> {
-        let mut case = recorded.clone();
-        self.instead?(&mut case);
-        Some(case)
+/// Why our answers to a case differ from the recorded ones: what is general first, then what is its own.
+pub(crate) fn steps(recorded: &Case) -> Vec<Step> {
+    let mut case = recorded.clone();
+    let mut steps = Vec::new();
+    for general in GENERAL {
+        let changes: Vec<bool> =
+            case.exchanges.iter_mut().map(|exchange| (general.instead)(&mut exchange.response)).collect();
+        if changes.contains(&true) {
+            steps.push(Step { because: general.because, is_general: true, ours: case.clone() });
+        }
     }
+    if let Some(intended) = INTENDED.iter().find(|intended| intended.name == recorded.name) {
+        (intended.instead)(&mut case);
+        steps.push(Step { because: intended.because, is_general: false, ours: case });
+    }
+    steps
+}
+
+/// How many reasons there are for single cases, and how many general ones.
+pub(crate) fn count() -> (usize, usize) {
+    (INTENDED.len(), GENERAL.len())
 }
 
 const fn differs(name: &'static str, because: &'static str, instead: fn(&mut Case)) -> Intended {
-    Intended { name, because, instead: Some(instead) }
+    Intended { name, because, instead }
 }
 
-const fn pending(name: &'static str, because: &'static str) -> Intended {
-    Intended { name, because, instead: None }
-}
+const GENERAL: &[General] = &[General {
+    because: "a store that lists threads lets them be renamed, archived and deleted",
+    instead: Response::with_mutations,
+}];
 
 const INTENDED: &[Intended] = &[
     differs("connect/after-run-error", "row 2: what is open at a RUN_ERROR is replayed before it", |case| {
@@ -106,9 +127,18 @@ const INTENDED: &[Intended] = &[
         case.edit_events("connect", |events| events[7]["snapshot"] = state());
         case.set_json("state", 200, json!({"state": state()}));
     }),
-    differs("threads/events-during-run", "a thread is listed from the beginning of its first run", |case| {
+    differs("threads/events-during-run", "row 7: a running run and its thread show from the beginning", |case| {
+        let so_far = case.events("r1").into_iter().take(3).collect::<Vec<_>>();
+        case.set_json("events", 200, json!({"events": so_far}));
         case.set_json("list", 200, json!({"threads": [thread("t-e2", "slow")], "nextCursor": null}));
     }),
+    differs("threads/rename", CHANGED, |case| case.set_json("x1", 404, no_thread())),
+    differs("threads/rename-bad-json", CHANGED, |case| {
+        case.set_json("x1", 400, json!({"error": "Invalid request body", "details": "expected JSON"}));
+    }),
+    differs("threads/archive", CHANGED, |case| case.set_json("x1", 404, no_thread())),
+    differs("threads/delete", CHANGED, |case| case.set_json("x1", 404, no_thread())),
+    differs("single-route/resource-patch", CHANGED, |case| case.set_json("x1", 404, no_thread())),
     differs("threads/messages-second-run-keeps-latest", MERGED, |case| {
         case.edit_messages("messages", &[("u1", "user", "a"), ("r1-m1", "assistant", "Hello, world!")]);
     }),
@@ -194,21 +224,25 @@ const INTENDED: &[Intended] = &[
     }),
     differs("sqlite/no-thread-endpoints", "a durable store lets threads be read, as one in memory does", |case| {
         case.set_json("list", 200, json!({"threads": [thread("q8", "text")], "nextCursor": null}));
-        let endpoints = json!({"list": true, "inspect": true, "mutations": false, "realtimeMetadata": false});
+        let endpoints = json!({"list": true, "inspect": true, "mutations": true, "realtimeMetadata": false});
         if let Some(info) = &mut case.answer("info").body {
             info["threadEndpoints"] = endpoints;
         }
         case.answer("info").body_text = None;
     }),
-    pending("sqlite/restart-then-connect", "there is no durable store yet"),
 ];
 
 const BUSY: &str = "row 8: a busy thread is told by a RUN_ERROR";
 const SUGGEST: &str = "row 9: a failed suggestion is closed and told by a RUN_ERROR";
+const CHANGED: &str = "threads in a store can be renamed, archived and deleted, where there are such threads";
 const MERGED: &str = "row 19: the messages of a thread are those of all its runs";
 
 fn busy() -> Value {
     json!([{"type": "RUN_ERROR", "message": "Thread already running", "code": "THREAD_BUSY"}])
+}
+
+fn no_thread() -> Value {
+    json!({"error": "Thread not found"})
 }
 
 /// A thread without a name, as lists show it.
@@ -256,7 +290,7 @@ fn said_at_once(mut events: Vec<Value>) -> Vec<Value> {
 
 /// `/info` as the single-route cases are mounted.
 fn single_route_info() -> Value {
-    let endpoints = |on| json!({"list": on, "inspect": on, "mutations": false, "realtimeMetadata": false});
+    let endpoints = |on| json!({"list": on, "inspect": on, "mutations": on, "realtimeMetadata": false});
     let agent = |name, description| json!({"name": name, "description": description, "className": "ScriptedAgent"});
     json!({
         "version": "<RUNTIME_VERSION>",
@@ -275,6 +309,22 @@ fn single_route_info() -> Value {
         "openGenerativeUIEnabled": false,
         "telemetryDisabled": true,
     })
+}
+
+impl Response {
+    /// `/info` of a runtime that lists threads, wherever in the answer it says so.
+    fn with_mutations(&mut self) -> bool {
+        const RECORDED: &str = r#""list":true,"inspect":true,"mutations":false"#;
+        let exact = self.body_text.as_mut().filter(|text| text.contains(RECORDED));
+        let in_text = exact.map(|text| *text = text.replace(RECORDED, &RECORDED.replace("false", "true"))).is_some();
+        let places = ["/threadEndpoints", "/singleRoute/threadEndpoints"];
+        let in_body = places.map(|place| {
+            let endpoints = self.body.as_mut().and_then(|body| body.pointer_mut(place));
+            let lists = endpoints.filter(|endpoints| endpoints["list"] == true && endpoints["mutations"] == false);
+            lists.map(|endpoints| endpoints["mutations"] = json!(true)).is_some()
+        });
+        in_text || in_body.contains(&true)
+    }
 }
 
 impl Case {

@@ -61,17 +61,18 @@ async fn outcome(case: Arc<Case>, scripts: &Arc<Scripts>) -> Outcome {
         Ok(played) => played,
         Err(why) => return Outcome::Broken(why),
     };
-    let found = compare::differences(&case, scripts, &played);
-    match (intended::of(&case.name), found.is_empty()) {
-        (None, true) => Outcome::Passed,
-        (None, false) => Outcome::Failed(found),
-        (Some(intended), true) => Outcome::Outlived(intended.because),
-        (Some(intended), false) => match intended.answers_instead(&case) {
-            None => Outcome::Pending(intended.because),
-            Some(ours) => {
-                let found = compare::differences(&ours, scripts, &played);
-                if found.is_empty() { Outcome::DiffersOnPurpose(intended.because) } else { Outcome::Failed(found) }
-            }
-        },
+    let mut found = compare::differences(&case, scripts, &played);
+    let steps = intended::steps(&case);
+    let because: Vec<_> = steps.iter().map(|step| step.because).collect();
+    for step in steps {
+        if found.is_empty() {
+            return Outcome::Outlived(step.because);
+        }
+        found = compare::differences(&step.ours, scripts, &played);
+    }
+    match (found.is_empty(), because.is_empty()) {
+        (false, _) => Outcome::Failed(found),
+        (true, true) => Outcome::Passed,
+        (true, false) => Outcome::DiffersOnPurpose(because.join("; ")),
     }
 }

@@ -29,7 +29,9 @@ type Progress = HashMap<String, watch::Receiver<usize>>;
 pub(crate) async fn play(case: Arc<Case>, scripts: &Arc<Scripts>) -> Result<Played, String> {
     let recorder = Recorder::default();
     let upstreams = Upstreams::start(&case.server.runtime.remote, &recorder).await.map_err(|e| e.to_string())?;
-    let start = || Server::start(&case.server, scripts, &upstreams, &recorder);
+    let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let database = directory.path().join("threads.db");
+    let start = || Server::start(&case.server, scripts, &upstreams, &recorder, &database);
     let mut server = start().await?;
     let mut progress = Progress::new();
     let mut answers = HashMap::new();

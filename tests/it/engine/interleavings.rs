@@ -126,6 +126,8 @@ struct Seen {
     events: Vec<Event>,
     /// Of the events, if it asked for ids.
     ids: Vec<String>,
+    /// Whether nothing came yet on this connection.
+    is_new: bool,
     ended: bool,
 }
 
@@ -179,6 +181,7 @@ impl World {
         let into = sight.clone();
         let task = self.tasks.spawn(async move {
             let mut stream = stream.await;
+            into.0.lock().is_new = true;
             while let Some(frames) = stream.next().await {
                 into.see(&frames);
             }
@@ -274,9 +277,27 @@ impl Sight {
     fn see(&self, frames: &Frames) {
         let mut seen = self.0.lock();
         let text = String::from_utf8(frames.bytes().to_vec()).unwrap();
-        seen.ids.extend(text.lines().filter_map(|line| line.strip_prefix("id: ")).map(str::to_owned));
+        let ids: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("id: ")).map(str::to_owned).collect();
+        if std::mem::take(&mut seen.is_new) && seen.starts_over(&ids) {
+            (seen.events, seen.ids) = Default::default();
+        }
+        seen.ids.extend(ids);
         seen.events.extend(parse(frames));
     }
+}
+
+impl Seen {
+    /// Whether what comes is everything anew, as the run seen last was rolled back meanwhile.
+    fn starts_over(&self, coming: &[String]) -> bool {
+        let (Some(last), Some(next)) = (self.ids.last(), coming.first()) else { return false };
+        let between_runs = self.events.last().is_some_and(|event| event.kind().is_terminal());
+        if between_runs { run_of(next) <= run_of(last) } else { run_of(next) != run_of(last) }
+    }
+}
+
+/// The number of the run an id names.
+fn run_of(id: &str) -> u64 {
+    id.split(['-', '.']).next().unwrap().parse().unwrap()
 }
 
 fn name(thread: usize) -> String {
@@ -315,7 +336,7 @@ async fn explore(delays: Vec<u8>, steps: Vec<Step>) {
     }
     world.settle().await;
     // What is kept, and that no thread is stuck.
-    let mut kept = BTreeMap::new();
+    let (mut kept, mut numbers) = (BTreeMap::new(), Vec::new());
     for thread in 0..THREADS {
         for process in 0..PROCESSES {
             let (runner, id) = (&world.processes[process].runner, name(thread));
@@ -328,6 +349,8 @@ async fn explore(delays: Vec<u8>, steps: Vec<Step>) {
         let events: Vec<_> = events.into_iter().filter(|event| !event.as_str().contains("Hello")).collect();
         assert_whole(&events);
         kept.extend(words(&events));
+        let history = world.disk.store.history(&name(thread).as_str().into(), 0, None).await.unwrap();
+        numbers.extend(history.runs.iter().map(|run| run.number));
     }
     for watcher in &world.watchers {
         let seen = watcher.sight.0.lock();
@@ -343,14 +366,16 @@ async fn explore(delays: Vec<u8>, steps: Vec<Step>) {
         assert!(seen.ended, "at {} on {}: {:?}", watcher.process, name(watcher.thread), seen.events);
         if watcher.run.is_some() {
             one_terminal(&seen.events);
-        } else if let Some(last) = seen.events.last() {
-            assert!(last.kind().is_terminal(), "{:?}", seen.events);
+        } else if let Some(last) = seen.events.last().filter(|last| !last.kind().is_terminal()) {
+            // It came back to a run that had been rolled back.
+            let run = run_of(seen.ids.last().unwrap());
+            assert!(seen.is_new && !numbers.contains(&run), "{last:?} of {:#?}", seen.events);
         }
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_happens_in_whatever_order(
@@ -360,4 +385,53 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(explore(delays, steps));
     }
+}
+
+/// The same at once, on several cores.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whatever_happens_at_the_same_time() {
+    let store = Arc::new(MemoryStore::new(MemoryLimits::default()));
+    let mut options = RunOptions::default();
+    options.max_log_bytes = 300;
+    let runners: Vec<_> = (0..PROCESSES).map(|_| LiveRunner::new(store.clone(), options.clone())).collect();
+    let policies = [
+        WhenBusy::Reject,
+        WhenBusy::Interrupt,
+        WhenBusy::Rollback,
+        WhenBusy::Enqueue { max: 2, timeout: Duration::from_secs(1) },
+    ];
+    let mut clients = JoinSet::new();
+    for client in 0..8 {
+        let runners = runners.clone();
+        clients.spawn(async move {
+            let mut watchers = JoinSet::new();
+            for turn in 0..40 {
+                let (runner, thread) = (&runners[(client + turn) % PROCESSES], name(turn % THREADS));
+                let watching = runner.connect(ConnectRequest::new(thread.as_str())).await.unwrap();
+                watchers.spawn(async move { assert_whole(&all(watching).await) });
+                let run = format!("r{client}-{turn}");
+                let end = if turn % 5 == 0 { End::Hang } else { End::Finish };
+                let mut asking = request(agent(&thread, &run, &Script { words: turn, pause: 0, end }), &thread, &run);
+                asking.when_busy = Some(policies[(client + turn / 3) % policies.len()]);
+                let Ok(response) = runner.run(asking).await else { continue };
+                let stops = async {
+                    // From any process; until it has begun, only its own knows it.
+                    for other in runners.iter().cycle() {
+                        let stop = StopRequest { thread: thread.as_str().into(), run_id: Some(run.clone()) };
+                        other.stop(stop).await.unwrap();
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
+                };
+                let response = tokio::select! {
+                    response = all(response) => response,
+                    () = stops, if turn % 5 == 0 => unreachable!("it goes on and on"),
+                };
+                one_terminal(&response);
+                assert_whole(&response);
+            }
+            watchers.join_all().await;
+        });
+    }
+    clients.join_all().await;
+    assert!(runners.iter().all(|runner| runner.live_runs() == 0));
 }

@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use tokio::sync::broadcast;
+
 use super::*;
 
 /// What outlives every process.
@@ -11,7 +13,9 @@ pub(super) struct Disk {
     holders: Mutex<HashMap<OpenRun, usize>>,
     /// Runs that were closed for their process.
     closed: Mutex<HashSet<OpenRun>>,
-    /// How many milliseconds the next calls take, over and over.
+    /// Tells the process so.
+    lost: broadcast::Sender<(usize, AskedStop)>,
+    /// How many milliseconds the next calls take, over and over. If it is odd, their answers take as long again.
     delays: Vec<u8>,
     calls: AtomicUsize,
 }
@@ -29,6 +33,7 @@ impl Disk {
             store: MemoryStore::new(MemoryLimits::default()),
             holders: Mutex::default(),
             closed: Mutex::default(),
+            lost: broadcast::Sender::new(100),
             delays,
             calls: AtomicUsize::new(0),
         })
@@ -74,6 +79,8 @@ impl Disk {
                 ..SealedRun::default()
             };
             self.store.seal(&run, sealed).await.unwrap();
+            // Nobody hears it if the process is dead.
+            let _ = self.lost.send((process, AskedStop { run, forget: false }));
         }
     }
 
@@ -86,14 +93,15 @@ impl Handle {
     /// What a call does, unless the process dies before it, or before the answer.
     async fn call<T>(&self, does: impl AsyncFnOnce(&Disk) -> T) -> T {
         let call = self.disk.calls.fetch_add(1, Ordering::SeqCst);
-        let delay = self.disk.delays[call % self.disk.delays.len()];
-        if delay > 0 {
-            tokio::time::sleep(Duration::from_millis(u64::from(delay))).await;
+        let millis = self.disk.delays[call % self.disk.delays.len()];
+        let delay = Duration::from_millis(u64::from(millis));
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
         }
         self.is_alive().await;
         let answer = does(&self.disk).await;
-        if delay % 2 == 1 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+        if millis % 2 == 1 {
+            tokio::time::sleep(delay).await;
         }
         self.is_alive().await;
         answer
@@ -152,11 +160,19 @@ impl ThreadStore for Handle {
     }
     fn stop_requests(&self) -> BoxStream<'static, AskedStop> {
         let (disk, process, dead) = (self.disk.clone(), self.process, self.dead.clone());
-        let is_mine = move |stop: &AskedStop| {
+        let held = move |stop: AskedStop| {
             let holder = disk.holders.lock().get(&stop.run).copied();
-            std::future::ready(holder == Some(process) && !dead.load(Ordering::SeqCst))
+            std::future::ready(holder.map(|holder| (holder, stop)))
         };
-        self.disk.store.stop_requests().filter(is_mine).boxed()
+        let asked = self.disk.store.stop_requests().filter_map(held);
+        let lost = stream::unfold(self.disk.lost.subscribe(), |mut lost| async {
+            let told = lost.recv().await.ok()?;
+            Some((told, lost))
+        });
+        let mine = move |(holder, stop): (usize, AskedStop)| {
+            std::future::ready((holder == process && !dead.load(Ordering::SeqCst)).then_some(stop))
+        };
+        stream::select(asked.boxed(), lost.boxed()).filter_map(mine).boxed()
     }
     fn history(
         &self,

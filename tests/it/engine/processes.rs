@@ -1,5 +1,6 @@
 //! Engines over one store, as processes over one file: a run of one is seen, stopped and waited for by the other.
 
+use super::leases::Disk;
 use super::stores::{Between, Call};
 use super::*;
 
@@ -150,6 +151,20 @@ async fn a_stop_reaches_the_run_of_another_process_and_no_later_one() {
     let (_second, strings) = started(&here, "r1").await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(!strings.dropped.load(Ordering::SeqCst), "it has the same id, and is another run");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_reaches_a_run_that_does_not_know_yet_that_it_has_begun() {
+    // Each call takes its time, and so does its answer.
+    let disk = Disk::new(vec![5]);
+    let runner = LiveRunner::new(Arc::new(disk.handle(0).0), RunOptions::default());
+    let (agent, strings) = puppet();
+    let watching = runner.run(request(agent, "t", "r")).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(7)).await;
+    let active = disk.store.active(&"t".into()).await.unwrap().expect("it has begun");
+    assert!(disk.store.ask_to_stop(AskedStop { run: active.run, forget: false }).await.unwrap());
+    assert_eq!(all(watching).await, [Event::run_started("t", "r"), Event::run_finished("t", "r")]);
+    assert!(strings.say.is_closed() && !strings.dropped.load(Ordering::SeqCst), "its agent never ran");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,7 @@
 //! What the service answers fits `openapi.yaml`, and everything told there is answered by something.
 
+mod threads;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -31,6 +33,8 @@ async fn every_answer_fits_the_document_and_every_told_answer_is_given() {
     wrong_methods_and_paths(&mut seen).await;
     hooks_that_fail(&mut seen).await;
     told_requests(&mut seen).await;
+    threads::changes(&mut seen).await;
+    threads::callers(&mut seen).await;
     runs(&mut seen).await;
     refused_bodies(&mut seen).await;
     failing_parts(&mut seen).await;
@@ -226,6 +230,13 @@ async fn refused_bodies(seen: &mut Seen) {
     let long = json!({"runId": "longer than sixteen"});
     seen.expect("agent_stop", 413, &post(&small, stop, &long).await);
     seen.expect("transcribe", 413, &post(&small, "/transcribe", &long).await);
+    for (id, method, path) in [
+        ("threads_update", Method::PATCH, "/threads/t1"),
+        ("threads_update_delete", Method::DELETE, "/threads/t1"),
+        ("threads_archive", Method::POST, "/threads/t1/archive"),
+    ] {
+        seen.expect(id, 413, &ask(&small, method, path, Some(JSON), long.to_string()).await);
+    }
     seen.expect("single_route", 413, &post(&small.clone().single_route(), "/", &long).await);
     // A body nobody looks at is not measured.
     seen.expect("annotate", 422, &post(&small, "/annotate", &long).await);
@@ -382,7 +393,9 @@ async fn envelopes(seen: &mut Seen) {
         (400, inner("GET", "//elsewhere/threads")),
         (404, inner("GET", "/info")),
         (405, inner("GET", "/threads/clear")),
-        (422, inner("PATCH", "/threads/t1")),
+        (400, inner("PATCH", "/threads/t1")),
+        (400, inner("GET", "/threads?limit=0")),
+        (422, inner("POST", "/threads/subscribe")),
         (422, inner("GET", "/memories")),
         (422, inner("POST", "/annotate")),
     ] {

@@ -6,11 +6,13 @@ mod runners;
 mod transcription;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use copilotkit_runtime::agent::{Agents, HttpAgent};
 use copilotkit_runtime::http::{CopilotService, Cors, ForwardPolicy};
+use copilotkit_runtime::runner::SqliteRunner;
 use copilotkit_runtime::{A2ui, CopilotRuntime};
 
 use hyper::server::conn::http1;
@@ -25,7 +27,7 @@ use super::observed::Recorder;
 use super::scripts::Scripts;
 use super::upstream::Upstreams;
 
-/// A listening server with a store of its own. Dropping it closes every connection.
+/// A listening server. Dropping it closes every connection.
 pub(crate) struct Server {
     address: SocketAddr,
     _tasks: JoinSet<()>,
@@ -37,8 +39,9 @@ impl Server {
         scripts: &Arc<Scripts>,
         upstreams: &Upstreams,
         recorder: &Recorder,
+        database: &Path,
     ) -> Result<Server, String> {
-        let runtime = runtime(&server.runtime, scripts, upstreams, recorder)?;
+        let runtime = runtime(&server.runtime, scripts, upstreams, recorder, database).await?;
         let service = service(runtime, server, recorder);
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|error| error.to_string())?;
         let address = listener.local_addr().map_err(|error| error.to_string())?;
@@ -63,11 +66,12 @@ async fn listen(listener: TcpListener, service: CopilotService) {
     }
 }
 
-fn runtime(
+async fn runtime(
     options: &case::Runtime,
     scripts: &Arc<Scripts>,
     upstreams: &Upstreams,
     recorder: &Recorder,
+    database: &Path,
 ) -> Result<CopilotRuntime, String> {
     let mut builder = CopilotRuntime::builder()
         .expose_memory_routes(options.expose_memory_routes)
@@ -100,6 +104,7 @@ fn runtime(
     builder = match options.runner {
         RunnerKind::Minimal => builder.runner(runners::Minimal::default()),
         RunnerKind::Failing => builder.runner(runners::Failing),
+        RunnerKind::Sqlite => builder.runner(SqliteRunner::open(database).await.map_err(|error| error.to_string())?),
         kind => builder.runner(runners::memory(kind, &options.limits)),
     };
     if let Some(transcription) = &options.transcription {

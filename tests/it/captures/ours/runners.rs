@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::captures::case::{Limits, RunnerKind};
 
-/// The in-memory runner. It stands in for the SQLite one too, in what is seen on the wire.
+/// The in-memory runner.
 pub(super) fn memory(kind: RunnerKind, limits: &Limits) -> MemoryRunner {
     let mut options = RunOptions::default();
     if kind == RunnerKind::MemorySupersede {
