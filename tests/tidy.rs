@@ -21,6 +21,9 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap::", &["server"]),
     ("indicatif::", &["server"]),
     ("rusqlite::", &["runner/sqlite"]),
+    // Whose thread it is, a `Caller` tells: transport cannot make one up.
+    ("ThreadKey", &["runner", "runtime", "server"]),
+    ("Owner::", &["runner", "runtime/users", "server"]),
     ("sha2::", &["runner/sqlite"]),
 ];
 

@@ -40,8 +40,8 @@ pub trait ThreadStore: Send + Sync + 'static {
     /// The open run of a thread, whichever process it belongs to.
     fn active(&self, thread: &ThreadKey) -> BoxFuture<'_, Result<Option<ActiveRun>, StoreError>>;
 
-    /// Asks the process that holds an open run to stop it. False if the run is not open, or was asked already; one
-    /// that was only asked to stop may still be asked to be forgotten.
+    /// Asks the process that holds an open run to stop it. False if the run is not open, or was asked as much already:
+    /// one that was only asked to stop may still be asked to be forgotten.
     fn ask_to_stop(&self, stop: AskedStop) -> BoxFuture<'_, Result<bool, StoreError>> {
         let _ = stop;
         ready(Ok(false)).boxed()

@@ -9,11 +9,12 @@
 
 use std::sync::Arc;
 
+use futures_util::StreamExt;
 use serde_json::json;
 
 use super::{
-    BeginError, Begun, History, NewRun, Owner, RunPhase, SealedRun, StoredRun, ThreadEntry, ThreadKey, ThreadPatch,
-    ThreadQuery, ThreadStore,
+    AskedStop, BeginError, Begun, History, NewRun, Owner, RunPhase, SealedRun, StoredRun, ThreadEntry, ThreadKey,
+    ThreadPatch, ThreadQuery, ThreadStore,
 };
 use crate::agui::{Event, Frames, Message, RunAgentInput};
 
@@ -31,6 +32,7 @@ macro_rules! store_suite {
             the_input_new_to_the_thread_is_kept_first,
             a_thread_has_one_open_run,
             a_discarded_run_leaves_nothing,
+            a_stop_is_asked_once_and_heard,
             numbers_grow_and_bound_history,
             messages_heard_of_are_known,
             state_is_carried_to_the_next_run,
@@ -209,6 +211,31 @@ pub async fn a_discarded_run_leaves_nothing(store: Arc<dyn ThreadStore>) {
     store.discard(&dropped.run).await.expect("an open run can be discarded");
     assert_eq!(history(&store, "t").await.len(), 1);
     assert_eq!(ids(&list(&store, mine()).await), ["t"]);
+}
+
+/// Who listens hears what is asked of open runs, also what was asked before; nothing is asked twice. A store that no two engines share
+/// may leave it all.
+pub async fn a_stop_is_asked_once_and_heard(store: Arc<dyn ThreadStore>) {
+    let begun = begin(&store, "t", "r").await;
+    let ask = async |forget| {
+        let stop = AskedStop { run: begun.run.clone(), forget };
+        store.ask_to_stop(stop).await.expect("a stop can be asked for")
+    };
+    if !ask(false).await {
+        // A store that no two engines share.
+        return;
+    }
+    assert!(!ask(false).await);
+    let mut requests = store.stop_requests();
+    let heard = requests.next().await.expect("the store goes on");
+    assert_eq!((&heard.run, heard.forget), (&begun.run, false));
+    assert!(ask(true).await, "more than before");
+    assert!(!ask(true).await);
+    assert!(!ask(false).await);
+    let heard = requests.next().await.expect("the store goes on");
+    assert_eq!((&heard.run, heard.forget), (&begun.run, true));
+    seal(&store, &begun, said("r")).await;
+    assert!(!ask(true).await, "it is over");
 }
 
 /// Run numbers grow, also over discarded runs; `from` and `before` bound what is read.

@@ -10,6 +10,7 @@ mod listener;
 mod mount;
 mod names;
 mod openapi;
+mod policy;
 #[cfg(feature = "server")]
 mod program;
 #[path = "../support/serve.rs"]

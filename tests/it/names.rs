@@ -9,7 +9,7 @@ use http::{Method, Request};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::serve::{Puppet, call, get, post, puppets};
+use crate::serve::{Puppet, call, get, post, puppets, soon};
 
 /// A runtime whose agent the test leads, also where it is asked for titles.
 struct Naming {
@@ -173,4 +173,39 @@ async fn titles_end_with_the_runtime() {
     puppet.start();
     assert!(puppet.is_forgotten(), "the agent's stream was dropped before the shutdown returned");
     assert!(naming.is_left_alone().await);
+}
+
+/// An agent that says everything at once may have a title before its first run has begun on a disk.
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn a_title_finds_a_thread_that_is_still_beginning() {
+    use copilotkit_runtime::agent::FunctionAgent;
+    use copilotkit_runtime::runner::SqliteRunner;
+    use futures_util::stream;
+
+    let dir = tempfile::tempdir().unwrap();
+    let agent = FunctionAgent::new(|call| {
+        let (thread, run) = (&call.input.thread_id, &call.input.run_id);
+        let events = [
+            Event::run_started(thread, run),
+            Event::text_start("m"),
+            Event::text_content("m", "Small talk"),
+            Event::text_end("m"),
+            Event::run_finished(thread, run),
+        ];
+        stream::iter(events.map(Ok))
+    });
+    let runner = SqliteRunner::open(dir.path().join("threads.db")).await.unwrap();
+    let runtime = CopilotRuntime::builder().agent("default", agent).runner(runner).generate_thread_names(true);
+    let runtime = runtime.build().unwrap();
+    let service = runtime.clone().into_service();
+    let input = json!({"threadId": "t", "runId": "r", "messages": [{"id": "u", "role": "user", "content": "Hi"}]});
+    call(&service, post("/agent/default/run", input.to_string())).await.events();
+    soon("the title", async {
+        while call(&service, get("/threads")).await.json()["threads"][0]["name"] != "Small talk" {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    runtime.shutdown(Duration::from_secs(5)).await;
 }

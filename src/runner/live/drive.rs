@@ -98,7 +98,10 @@ async fn execute(shared: &Arc<Shared>, run: &Arc<LiveRun>, request: RunRequest) 
     };
     let begun = match begin(shared, run, new).await {
         Ok(begun) => begun,
-        Err(NotBegun::Store(failure)) => return Last::of_store(&failure),
+        Err(NotBegun::Store(failure)) => {
+            error!(error = %failure, "the store could not begin the run");
+            return Last::failed(&failure.to_string(), codes::STORE_FAILED);
+        }
         Err(NotBegun::Busy) => return Last::failed("Thread already running", codes::THREAD_BUSY),
         Err(NotBegun::QueueFull) => return Last::failed(&RunRefused::QueueFull.to_string(), codes::QUEUE_FULL),
         Err(NotBegun::QueueTimeout) => {
