@@ -65,7 +65,7 @@ impl Place {
 
     async fn begin(&self, user: &str, id: &str, agent: &str, says: &str) -> Begun {
         let mut input = RunAgentInput::new(id, "run-1");
-        input.messages = vec![Message::user(&format!("{id}-user"), says)];
+        input.messages = vec![Message::user(&format!("{id}: {says}"), says)];
         let thread = ThreadKey::new(Owner::of(user), id);
         let (input, name) = (Arc::new(input), Some(format!("About {id}").into()));
         let run = NewRun { thread, run_id: "run-1".into(), agent_id: agent.into(), input, name };
@@ -78,7 +78,7 @@ impl Place {
         let sealed = SealedRun {
             frames: spoken(id, answer),
             said: 3,
-            unsaid: vec![Message::user(&format!("{id}-user"), says)],
+            unsaid: vec![Message::user(&format!("{id}: {says}"), says)],
             state: Some(Arc::new(json!({ "answered": id }))),
             ..SealedRun::default()
         };
@@ -215,7 +215,7 @@ async fn export_writes_a_line_for_each_thread_with_all_that_is_kept() {
         thread["runs"][0]["events"][1],
         json!({ "type": "TEXT_MESSAGE_CONTENT", "messageId": "t2", "delta": "sali" })
     );
-    assert_eq!(thread["messages"][0], json!({ "id": "t2-user", "role": "user", "content": "grüezi" }));
+    assert_eq!(thread["messages"][0], json!({ "id": "t2: grüezi", "role": "user", "content": "grüezi" }));
     assert_eq!(thread["state"], json!({ "answered": "t2" }));
     assert_eq!(ids(&json!({ "threads": [place.json(&["threads", "export", "t1"]).await] })), ["t1"]);
     let of_user = place.run(&["threads", "export", "--all", "--user", "bob"]).await.out;
