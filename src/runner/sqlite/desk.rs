@@ -75,7 +75,7 @@ impl Desk {
             lease.sweep(connection)
         })?;
         if node::is_waiting(&desk.connection).map_err(|failure| failure.explain(file))? {
-            let threads = desk.alone(|write| node::take_over(write))?;
+            let threads = desk.alone(node::take_over)?;
             tracing::info!(threads, "took over the threads of the Node runtime's SQLite runner");
         }
         desk.find_dead()?;
