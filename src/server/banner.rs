@@ -95,10 +95,10 @@ fn keeping(config: &Config) -> String {
         None => "not told apart".to_owned(),
     };
     let mut text = format!("  {:<13} {threads}\n  {:<13} {users}\n", "threads", "users");
-    let age = config.retention.max_age.map(|age| format!("without activity for {}", period(age)));
-    let count = config.retention.max_threads_per_user.map(|count| format!("beyond {count} of a user"));
-    let deleted: Vec<String> = age.into_iter().chain(count).collect();
-    if !deleted.is_empty() {
+    if let (Some(retention), Database::File(_)) = (config.retention, &config.runner.database) {
+        let age = retention.max_age.map(|age| format!("without activity for {}", period(age)));
+        let count = retention.max_threads_per_owner.map(|count| format!("beyond {count} of a user"));
+        let deleted: Vec<String> = age.into_iter().chain(count).collect();
         let _ = writeln!(text, "  {:<13} threads {}", "deletes", deleted.join(", and "));
     }
     text
