@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { randomBytes, randomUUID } from "node:crypto";
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { after, before } from "node:test";
 import { startAgents } from "../support/agents.mjs";
 import { clients, core } from "../support/clients.mjs";
@@ -138,6 +138,22 @@ forEachOwn(clients, "a process that is told to end during a run ends it, keeps i
     await reloaded.say("and now?");
     assert.equal(reloaded.answer, "You said: and now?");
     await second.stop();
+  }),
+);
+
+ownTest("a process that is killed while it makes the database leaves one that opens", () =>
+  inPlace(async (place) => {
+    for (let ms = 0; ms < 40; ms += 2) {
+      for (const name of readdirSync(place.directory)) {
+        if (name.startsWith(DATABASE)) rmSync(place.path(name));
+      }
+      const killed = place.launch();
+      await new Promise((resolve) => setTimeout(resolve, ms));
+      await killed.kill();
+      const runtime = await place.start();
+      assert.equal((await say(runtime, "text", "first", "hello")).at(-1).type, "RUN_FINISHED");
+      await runtime.stop();
+    }
   }),
 );
 
