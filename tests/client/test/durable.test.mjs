@@ -157,6 +157,34 @@ ownTest("a process that is killed while it makes the database leaves one that op
   }),
 );
 
+ownTest("a thread that was deleted stays deleted, whatever happens next, and leaves no word in the file", () =>
+  inPlace(async (place) => {
+    let runtime = await place.start();
+    const word = `secret-${randomUUID()}`;
+    // Long, as an attachment is, and short.
+    await say(runtime, "text", "over", `${word} `.repeat(2_000));
+    const running = say(runtime, "gated", "running", word);
+    await started.agents.arrived("gated", "running");
+    for (const id of ["over", "running"]) {
+      const agentId = id === "over" ? "text" : "gated";
+      await call(runtime, "DELETE", `/threads/${id}`, { agentId });
+    }
+    await runtime.kill();
+    started.agents.release("running");
+    await running;
+
+    runtime = await place.start();
+    for (const id of ["over", "running"]) {
+      assert.deepEqual((await call(runtime, "GET", `/threads/${id}/messages`)).messages, []);
+    }
+    assert.deepEqual((await call(runtime, "GET", "/threads?includeArchived=true")).threads, []);
+    await runtime.stop();
+    for (const name of readdirSync(place.directory).filter((name) => name.startsWith(DATABASE))) {
+      assert.equal(readFileSync(place.path(name)).includes(word), false, name);
+    }
+  }),
+);
+
 /** A database with a thread in it, left as a process leaves that has ended. */
 async function filled(place) {
   const runtime = await place.start();
