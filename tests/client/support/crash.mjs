@@ -35,6 +35,7 @@ export async function crash({ kills, random, database, witness = false, onKill =
     }
     await course.readEverythingAgain();
     await Promise.all([course.runtime.stop(), course.witness?.stop()]);
+    if (database !== "memory") course.checkFile();
     return course;
   } finally {
     place.remove();
@@ -247,6 +248,12 @@ export class Course {
     this.threads.splice(this.threads.indexOf(thread), 1);
     thread.forget();
     this.retired.push(thread);
+  }
+
+  /** The file itself is whole. */
+  checkFile() {
+    const { status, output } = this.place.command("db", "check");
+    if (status !== 0) this.findings.add("wrong", "db check", output);
   }
 
   async readEverythingAgain() {
