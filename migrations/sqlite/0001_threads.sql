@@ -107,6 +107,11 @@ CREATE TABLE leases (
     lasts INTEGER NOT NULL
 ) STRICT;
 
+-- Threads that were deleted and of which something may be left.
+CREATE TABLE removed (
+    thread INTEGER PRIMARY KEY
+) STRICT;
+
 -- What was taken over from the tables of others in this file.
 CREATE TABLE imports (
     source TEXT PRIMARY KEY,

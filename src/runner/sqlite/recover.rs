@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use hashbrown::HashSet;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use serde::Deserialize;
 
 use super::error::Failure;
@@ -70,7 +70,7 @@ fn close(write: &mut Write<'_>, thread: i64) -> Result<(), Failure> {
         )
     };
     let state = state.map(|json| stored::value(&json)).transpose()?;
-    let said = said(write, number)?;
+    let said = said(write.connection(), number)?;
     let sealed = sealed(&thread_id, &run_id, &input, &said, Compactor::new(state));
     let run = OpenRun { thread: ThreadKey::anonymous(thread_id.as_str()), number: number.cast_unsigned() };
     runs::seal(write, &run, &Seal::of(sealed))?;
@@ -79,14 +79,14 @@ fn close(write: &mut Write<'_>, thread: i64) -> Result<(), Failure> {
 }
 
 /// Everything an open run has said.
-fn said(write: &Write<'_>, number: i64) -> Result<Frames, Failure> {
+pub(super) fn said(connection: &Connection, number: i64) -> Result<Frames, Failure> {
     const EVENTS: &str = "SELECT count, frames FROM events WHERE run = ?1 ORDER BY first";
-    let mut statement = write.sql(EVENTS)?;
+    let mut statement = connection.prepare_cached(EVENTS)?;
     let mut rows = statement.query([number])?;
     let (mut bytes, mut count) = (BytesMut::new(), 0);
     while let Some(row) = rows.next()? {
         count += usize::try_from(row.get::<_, i64>(0)?).unwrap_or_default();
-        bytes.extend_from_slice(&stored::read(write.connection(), runs::thread_of(number), row.get_ref(1)?)?);
+        bytes.extend_from_slice(&stored::read(connection, runs::thread_of(number), row.get_ref(1)?)?);
     }
     Ok(Frames::kept(bytes, count))
 }

@@ -1,5 +1,6 @@
 //! What only a store on disk promises; the rest is in the suite of every store.
 
+mod admin;
 mod attachments;
 mod failures;
 pub(super) mod files;
