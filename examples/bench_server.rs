@@ -1,7 +1,8 @@
 //! The server that `bench/` measures: an agent `default` that plays what `forwardedProps` says, and an agent
 //! `remote` that proxies `UPSTREAM_URL`.
 //!
-//! Run with `PORT=4100 UPSTREAM_URL=http://127.0.0.1:4200/agent cargo run --release --example bench_server`
+//! Run with `PORT=4100 UPSTREAM_URL=http://127.0.0.1:4200/agent cargo run --release --example bench_server`; with
+//! `-- --db FILE` threads are kept in a SQLite file, else in memory, where `MAX_THREADS` (1000) is their number.
 //!
 //! `forwardedProps`: `deltas` (20) per message, `messages` (1), `deltaBytes` (16), `delayMs` (0; the k-th delta
 //! is due at start + k·delayMs), `stamp` (false; a delta begins with the 16-digit Unix time in µs when it is
@@ -11,10 +12,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use copilotkit_runtime::CopilotRuntime;
 use copilotkit_runtime::agent::{AgentCall, AgentError, FunctionAgent, HttpAgent};
 use copilotkit_runtime::agui::Event;
-use copilotkit_runtime::runner::{MemoryLimits, MemoryRunner};
+use copilotkit_runtime::runner::{MemoryLimits, MemoryRunner, SqliteRunner};
+use copilotkit_runtime::{Builder, CopilotRuntime};
 use futures_util::Stream;
 use serde::Deserialize;
 use tokio::time::{Instant, Sleep};
@@ -153,16 +154,27 @@ impl Stream for Player {
     }
 }
 
+/// The builder with a runner that keeps threads in memory, or in the file that `--db FILE` names.
+async fn with_runner(builder: Builder) -> Result<Builder, Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args_os().skip(1);
+    match (arguments.next(), arguments.next()) {
+        (Some(flag), Some(file)) if flag == "--db" => Ok(builder.runner(SqliteRunner::open(file).await?)),
+        (Some(other), _) => Err(format!("{}: give `--db FILE`, or nothing", other.display()).into()),
+        (None, _) => {
+            let default = MemoryLimits::default();
+            // The defaults, but for threads of many runs, and for lists of many threads.
+            let max_threads = std::env::var("MAX_THREADS").map_or(Ok(default.max_threads), |most| most.parse())?;
+            let limits = MemoryLimits { max_threads, max_runs_per_thread: 0, ..default };
+            Ok(builder.runner(MemoryRunner::with_limits(limits)))
+        }
+    }
+}
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port: u16 = std::env::var("PORT").map_or(Ok(4100), |port| port.parse())?;
-    // The defaults, but for threads of many runs, and for lists of many threads.
-    let max_threads =
-        std::env::var("MAX_THREADS").map_or(Ok(MemoryLimits::default().max_threads), |most| most.parse())?;
-    let limits = MemoryLimits { max_threads, max_runs_per_thread: 0, ..MemoryLimits::default() };
-    let mut builder = CopilotRuntime::builder()
-        .agent("default", FunctionAgent::new(Player::new).described("Plays what forwardedProps says"))
-        .runner(MemoryRunner::with_limits(limits));
+    let mut builder = with_runner(CopilotRuntime::builder()).await?;
+    builder = builder.agent("default", FunctionAgent::new(Player::new).described("Plays what forwardedProps says"));
     if let Ok(upstream) = std::env::var("UPSTREAM_URL") {
         builder = builder.agent("remote", HttpAgent::new(&upstream)?);
     }

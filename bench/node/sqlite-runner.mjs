@@ -61,7 +61,7 @@ export class SqliteAgentRunner extends AgentRunner {
     }
   }
 
-  /** Writes runs of one delta behind each other, as if they had been run. */
+  /** Writes runs of 20 deltas behind each other, as if they had been run: one by one that takes minutes. */
   fill(threadId, runs) {
     const insert = this.#db.prepare(INSERT_RUN);
     this.#db.transaction(() => {
@@ -73,7 +73,7 @@ export class SqliteAgentRunner extends AgentRunner {
         const events = [
           { type: EventType.RUN_STARTED, threadId, runId, input },
           { type: EventType.TEXT_MESSAGE_START, messageId, role: "assistant" },
-          { type: EventType.TEXT_MESSAGE_CONTENT, messageId, delta: "xxxxxxxxxxxxxxxx" },
+          { type: EventType.TEXT_MESSAGE_CONTENT, messageId, delta: "x".repeat(20 * 16) },
           { type: EventType.TEXT_MESSAGE_END, messageId },
           { type: EventType.RUN_FINISHED, threadId, runId },
         ];

@@ -152,7 +152,7 @@ fn node_server(folder: &Path) -> Result<PathBuf> {
         return Ok(folder.join("server.mjs"));
     }
     Err(Failure::said(format!(
-        "the packages of the Node server are missing: run `npm ci --legacy-peer-deps --ignore-scripts` in {}, \
+        "the packages of the Node server are missing: run `npm ci --legacy-peer-deps --ignore-scripts && npm rebuild better-sqlite3` in {}, \
          or leave it out with --skip-node",
         folder.display()
     )))

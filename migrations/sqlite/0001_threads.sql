@@ -39,6 +39,8 @@ CREATE TABLE open_runs (
     -- The lease of the process that runs it.
     epoch INTEGER NOT NULL,
     stop_asked INTEGER NOT NULL DEFAULT 0,
+    -- Whether its input stands in `search`.
+    searched INTEGER NOT NULL DEFAULT 0,
     began_at INTEGER NOT NULL,
     run_id TEXT NOT NULL,
     agent_id TEXT NOT NULL,
@@ -105,6 +107,17 @@ CREATE TABLE leases (
     lasts INTEGER NOT NULL
 ) STRICT;
 
+-- Threads that were deleted and of which something may be left.
+CREATE TABLE removed (
+    thread INTEGER PRIMARY KEY
+) STRICT;
+
+-- What was taken over from the tables of others in this file.
+CREATE TABLE imports (
+    source TEXT PRIMARY KEY,
+    at INTEGER NOT NULL
+) STRICT;
+
 -- Each word of a run once (rowid is its number), or of a thread's name (n is 0). The words are split and put in lower
 -- case before they come here.
 CREATE VIRTUAL TABLE search USING fts5 (words, tokenize = 'ascii', detail = 'none', columnsize = 0);
@@ -115,9 +128,6 @@ CREATE TABLE unsearched (
     number INTEGER PRIMARY KEY
 ) STRICT;
 
-CREATE TRIGGER a_run_began AFTER INSERT ON open_runs BEGIN
-    INSERT OR IGNORE INTO unsearched VALUES (new.number);
-END;
 CREATE TRIGGER a_run_ended AFTER INSERT ON runs BEGIN
     INSERT OR IGNORE INTO unsearched VALUES (new.number);
 END;

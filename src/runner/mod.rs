@@ -30,7 +30,7 @@ pub use listing::{InvalidCursor, ThreadCursor, ThreadEntry, ThreadList, ThreadPa
 pub use live::{LiveRunner, RunOptions, WhenBusy, WhenUnwatched};
 pub use memory::{MemoryLimits, MemoryRunner, MemoryStore};
 #[cfg(feature = "sqlite")]
-pub use sqlite::{OpenError, SqliteOptions, SqliteRunner, SqliteStore};
+pub use sqlite::{CheckReport, OpenError, Progress, Retention, SqliteOptions, SqliteRunner, SqliteStore};
 pub(crate) use stateless::run_stateless;
 pub use store::{
     ActiveRun, AskedStop, BeginError, Begun, History, NewRun, OpenRun, RunPhase, Said, SealedRun, StoreError,

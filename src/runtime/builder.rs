@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use http::request::Parts;
 
+use super::policies::RequestPolicies;
 use super::titles::Titles;
 use super::users::Users;
 use super::{CopilotRuntime, DebugFeed, IdentifyError, Options, Shared, User};
 use crate::agent::{Agent, AgentSource, Agents, ResolveError};
-use crate::runner::{AgentRunner, MemoryRunner};
+use crate::runner::{AgentRunner, MemoryRunner, WhenBusy};
 use crate::transcription::TranscriptionService;
 
 /// The longest keep-alive interval: what a timer of the reference runtime can hold (rest-sse.md chapter 11).
@@ -26,6 +27,7 @@ pub struct Builder {
     per_request: Option<AgentSource>,
     runner: Option<Arc<dyn AgentRunner>>,
     users: Users,
+    policies: RequestPolicies,
     generate_thread_names: bool,
     transcription: Option<Arc<dyn TranscriptionService>>,
     keep_alive: Duration,
@@ -60,17 +62,12 @@ impl Default for Builder {
             per_request: None,
             runner: None,
             users: Users::default(),
+            policies: RequestPolicies::default(),
             generate_thread_names: false,
             transcription: None,
             keep_alive: Duration::from_secs(15),
             debug_feed: false,
-            options: Options {
-                keep_alive: None,
-                expose_memory_routes: false,
-                a2ui: None,
-                open_generative_ui: false,
-                allow_request_policy: false,
-            },
+            options: Options { keep_alive: None, expose_memory_routes: false, a2ui: None, open_generative_ui: false },
         }
     }
 }
@@ -137,20 +134,19 @@ impl Builder {
         self
     }
 
+    /// Lets a request choose one of these policies for a busy thread, by `whenBusy` in its `forwardedProps`:
+    /// `"reject"`, `"interrupt"`, `"rollback"` or `"enqueue"`. Without it, or with another one, the runner's policy
+    /// holds. Default: none, requests choose nothing.
+    pub fn allow_request_policies(mut self, policies: impl IntoIterator<Item = WhenBusy>) -> Builder {
+        self.policies = RequestPolicies::of(policies);
+        self
+    }
+
     /// Asks the agent of a new thread's first run for a title, in the background. That is a further call of the
     /// agent, or up to three where it answers with no title. Default: off; threads are named by the first words
     /// of their first user message.
     pub fn generate_thread_names(mut self, on: bool) -> Builder {
         self.generate_thread_names = on;
-        self
-    }
-
-    /// Lets a run say what happens if its thread is busy, in `forwardedProps.whenBusy`: `"reject"`, `"interrupt"`,
-    /// `"rollback"` or `"enqueue"`, as [`WhenBusy`](crate::runner::WhenBusy) has them; a run that chooses to wait does
-    /// so for a minute at most, and behind seven others. Default: off; the runner decides, and `whenBusy` is the
-    /// application's own.
-    pub fn allow_request_policy(mut self, allow: bool) -> Builder {
-        self.options.allow_request_policy = allow;
         self
     }
 
@@ -208,8 +204,9 @@ impl Builder {
         let runner = self.runner.unwrap_or_else(|| Arc::new(MemoryRunner::new()));
         let feed = self.debug_feed.then(DebugFeed::default);
         let titles = self.generate_thread_names.then(Titles::default);
-        let (users, transcription) = (self.users, self.transcription);
-        Ok(CopilotRuntime { shared: Arc::new(Shared { agents, runner, users, transcription, titles, feed, options }) })
+        let (users, policies, transcription) = (self.users, self.policies, self.transcription);
+        let shared = Shared { agents, runner, users, policies, transcription, titles, feed, options };
+        Ok(CopilotRuntime { shared: Arc::new(shared) })
     }
 }
 

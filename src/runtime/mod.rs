@@ -5,7 +5,7 @@ mod builder;
 mod feed;
 mod info;
 mod names;
-mod policy;
+mod policies;
 mod threads;
 mod titles;
 mod users;
@@ -26,6 +26,7 @@ use crate::transcription::TranscriptionService;
 pub use builder::{A2ui, BuildError, Builder};
 pub(crate) use feed::DebugFeed;
 pub(crate) use info::Mount;
+use policies::RequestPolicies;
 pub(crate) use threads::{Listing, ThreadChange, ThreadsError, ThreadsUnsupported};
 use titles::Titles;
 use users::Users;
@@ -52,6 +53,7 @@ struct Shared {
     agents: AgentSource,
     runner: Arc<dyn AgentRunner>,
     users: Users,
+    policies: RequestPolicies,
     transcription: Option<Arc<dyn TranscriptionService>>,
     /// Who asks agents for the titles of new threads, if that is on.
     titles: Option<Titles>,
@@ -66,7 +68,6 @@ struct Options {
     expose_memory_routes: bool,
     a2ui: Option<A2ui>,
     open_generative_ui: bool,
-    allow_request_policy: bool,
 }
 
 /// An agent found in the registry.
@@ -123,8 +124,7 @@ impl CopilotRuntime {
     ) -> FrameStream {
         let agent_id = found.id.clone();
         let (owner, name) = (caller.owner().clone(), names::fallback(&input.messages));
-        let may_choose = self.shared.options.allow_request_policy;
-        let when_busy = may_choose.then(|| policy::chosen(input.forwarded_props.as_ref())).flatten();
+        let when_busy = self.shared.policies.chosen(&input);
         let request = RunRequest { owner, name, when_busy, headers, ..RunRequest::new(found.id, found.agent, input) };
         let title = match (&self.shared.titles, self.shared.runner.threads()) {
             (Some(titles), Some(store)) => titles.wanted(store, &request).await,

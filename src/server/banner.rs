@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use url::Url;
 
-use super::config::{AgentSettings, Config, Kind, Origins};
+use super::config::{AgentSettings, Config, Database, Kind, Origins};
 
 /// The lines printed on start, before anything is logged.
 pub(super) fn on_start(config: &Config, address: SocketAddr) -> String {
@@ -13,6 +14,7 @@ pub(super) fn on_start(config: &Config, address: SocketAddr) -> String {
     let mut text = format!("CopilotKit runtime {} listens on {origin}\n\n", env!("CARGO_PKG_VERSION"));
     text.push_str(&agents(config));
     text.push_str(&mounts(config, &origin));
+    text.push_str(&keeping(config));
     let _ = write!(text, "\nPaste this into your app:\n\n  {}\n", provider(config, &origin));
     if let Some(demo) = config.agents.iter().find(|agent| matches!(agent.kind, Kind::Demo { .. })) {
         let _ = write!(
@@ -45,7 +47,7 @@ pub(super) fn on_check(config: &Config) -> String {
         Origins::List(listed) => listed.join(", "),
     };
     let _ = writeln!(text, "  pages         {origins}");
-    let _ = writeln!(text, "  runner        memory, at most {} threads", config.runner.max_threads);
+    text.push_str(&keeping(config));
     let transcription = config.transcription.as_ref().map_or_else(|| "off".to_owned(), |t| shown(&t.base_url));
     let _ = writeln!(text, "  transcription {transcription}");
     let _ = writeln!(text, "  debug feed    {}", if config.runtime.debug_feed { "on" } else { "off" });
@@ -77,6 +79,41 @@ fn agents(config: &Config) -> String {
         format!("  {label:<13} {}\n", describe(agent))
     });
     lines.collect()
+}
+
+/// Where threads are kept, for whom, and how long.
+fn keeping(config: &Config) -> String {
+    let threads = match &config.runner.database {
+        Database::File(path) => path.display().to_string(),
+        Database::Memory => {
+            format!("in memory, at most {}: lost when the program stops", config.runner.memory.max_threads)
+        }
+    };
+    let users = match &config.users {
+        Some(users) => format!("told apart by the header {}", users.header),
+        None if config.server.allow_anonymous => "not told apart: everybody may read every thread".to_owned(),
+        None => "not told apart".to_owned(),
+    };
+    let mut text = format!("  {:<13} {threads}\n  {:<13} {users}\n", "threads", "users");
+    if let (Some(retention), Database::File(_)) = (config.retention, &config.runner.database) {
+        let age = retention.max_age.map(|age| format!("without activity for {}", period(age)));
+        let count = retention.max_threads_per_owner.map(|count| format!("beyond {count} of a user"));
+        let deleted: Vec<String> = age.into_iter().chain(count).collect();
+        let _ = writeln!(text, "  {:<13} threads {}", "deletes", deleted.join(", and "));
+    }
+    text
+}
+
+/// A time in the largest unit it is made of.
+fn period(time: Duration) -> String {
+    const UNITS: &[(u64, &str)] = &[(86400, "day"), (3600, "hour"), (60, "minute"), (1, "second")];
+    let seconds = time.as_secs();
+    let whole = UNITS.iter().find(|(unit, _)| time.subsec_nanos() == 0 && seconds.is_multiple_of(*unit));
+    match whole.map(|(unit, name)| (seconds / unit, name)) {
+        Some((1, name)) => format!("1 {name}"),
+        Some((count, name)) => format!("{count} {name}s"),
+        None => format!("{time:?}"),
+    }
 }
 
 fn mounts(config: &Config, origin: &str) -> String {
@@ -133,6 +170,24 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("--agent default="), "{text}");
+    }
+
+    #[test]
+    fn start_and_check_say_where_threads_are_kept_and_for_whom() {
+        let said = |text: &str| {
+            let config = config(text);
+            assert!(on_start(&config, address("127.0.0.1:1")).contains(&keeping(&config)));
+            assert!(on_check(&config).contains(&keeping(&config)));
+            keeping(&config)
+        };
+        assert_eq!(said(""), "  threads       copilotkit.db\n  users         not told apart\n");
+        let memory = said("[runner]\nkind = \"memory\"\n[users]\nheader = \"x-user\"\n");
+        assert!(memory.contains("in memory, at most 1000: lost when the program stops\n"), "{memory}");
+        assert!(memory.contains("told apart by the header x-user\n"), "{memory}");
+        let open = said("[server]\nallow_anonymous = true\n[retention]\nmax_age = \"90d\"\nmax_threads_per_user = 9\n");
+        assert!(open.contains("everybody may read every thread\n"), "{open}");
+        assert!(open.ends_with("threads without activity for 90 days, and beyond 9 of a user\n"), "{open}");
+        assert!(said("[retention]\nmax_age = \"1d\"\n").ends_with("threads without activity for 1 day\n"));
     }
 
     #[test]

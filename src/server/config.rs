@@ -1,23 +1,32 @@
 //! Every setting of the program, with its default and what it must be.
 
 mod agents;
+mod checks;
+mod cors;
+mod runner;
+mod server;
 #[cfg(test)]
 mod tests;
+mod users;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, Method};
 use tracing_subscriber::EnvFilter;
-use url::Url;
 
 pub(super) use self::agents::{AgentSettings, Kind};
+use self::checks::{are_header_names, is_header_value, is_http_url, not_zero, not_zero_time};
+pub(super) use self::cors::{Cors, Origins};
+pub(super) use self::runner::{Database, Runner, WhenBusy, WhenUnwatched};
+pub(super) use self::server::{Server, is_private};
+pub(super) use self::users::Users;
 
 use super::file::{self, Env, Raw};
 use super::problem::{Place, Problem};
 use super::read::{Overrides, Reader, Section};
 use super::value::{Bytes, Secret, Setting};
+use crate::runner::Retention;
 
 /// The file that is read when none is named.
 pub(super) const DEFAULT_FILE: &str = "copilotkit.toml";
@@ -30,24 +39,14 @@ pub(super) struct Config {
     pub(super) server: Server,
     pub(super) runtime: Runtime,
     pub(super) runner: Runner,
+    pub(super) retention: Option<Retention>,
+    pub(super) users: Option<Users>,
     pub(super) cors: Cors,
     pub(super) forward_headers: ForwardHeaders,
     pub(super) transcription: Option<Transcription>,
     pub(super) log: Log,
     /// At least one.
     pub(super) agents: Vec<AgentSettings>,
-}
-
-#[derive(Debug, PartialEq)]
-pub(super) struct Server {
-    /// `HOST:PORT`.
-    pub(super) bind: String,
-    /// Where each route has a path of its own; `None` for no such mount.
-    pub(super) base_path: Option<String>,
-    /// Where one path takes everything.
-    pub(super) single_route_path: Option<String>,
-    pub(super) body_limit: usize,
-    pub(super) shutdown_deadline: Duration,
 }
 
 #[derive(Debug, PartialEq)]
@@ -65,36 +64,6 @@ pub(super) enum A2ui {
     Off,
     All,
     Agents(Vec<String>),
-}
-
-#[derive(Debug, PartialEq)]
-pub(super) struct Runner {
-    pub(super) max_threads: usize,
-    pub(super) max_runs_per_thread: usize,
-    pub(super) max_bytes: usize,
-    pub(super) max_run_bytes: usize,
-    /// Whether a new run on a busy thread ends the active one; otherwise it is refused.
-    pub(super) supersede: bool,
-}
-
-#[derive(Debug, PartialEq)]
-pub(super) struct Cors {
-    pub(super) origins: Origins,
-    pub(super) credentials: bool,
-    pub(super) allow_methods: Option<Vec<String>>,
-    pub(super) allow_headers: Option<Vec<String>>,
-    pub(super) expose_headers: Vec<String>,
-    pub(super) max_age: Option<Duration>,
-}
-
-/// Which web pages may call the runtime from a browser.
-#[derive(Debug, PartialEq)]
-pub(super) enum Origins {
-    Off,
-    Any,
-    /// Pages served by this machine to itself, whatever the port.
-    Local,
-    List(Vec<String>),
 }
 
 #[derive(Debug, PartialEq)]
@@ -150,51 +119,45 @@ impl Config {
         if problems.is_empty() { Ok(config) } else { Err(problems) }
     }
 
+    /// Reads only where threads are kept, and minds nothing else: whoever looks after the database need not have
+    /// the secrets of the agents.
+    ///
+    /// # Errors
+    /// What is wrong with that.
+    pub(super) fn load_database(
+        file: Option<FileText<'_>>,
+        overrides: Overrides,
+        env: Env<'_>,
+    ) -> Result<Database, Vec<Problem>> {
+        let path: Arc<Path> = file.map_or_else(|| Path::new(DEFAULT_FILE).into(), |file| file.path.into());
+        let (root, mut problems) = file.map_or_else(Default::default, |file| file::parse(&path, file.text, env));
+        let has_tree = problems.is_empty() || !root.is_empty();
+        let reader = Reader::new(path, root, overrides);
+        let database = runner::read_database(&reader);
+        if has_tree {
+            problems.retain(|problem| matches!(problem.key.as_str(), "runner.kind" | "runner.path"));
+        }
+        problems.extend(reader.reported());
+        if problems.is_empty() { Ok(database) } else { Err(problems) }
+    }
+
     fn read(reader: &Reader, file: Option<PathBuf>) -> Config {
-        let server = server(reader.section("server"));
+        let (users_are_wanted, users) = users::read(reader);
         let agents = agents::read(reader);
         Config {
             file,
-            server,
+            server: server::read(reader.section("server"), users_are_wanted),
             runtime: runtime(reader.section("runtime"), &agents),
-            runner: runner(reader.section("runner")),
-            cors: cors(reader.section("cors")),
+            runner: runner::read(reader),
+            retention: runner::read_retention(reader.section("retention")),
+            users,
+            cors: cors::read(reader.section("cors")),
             forward_headers: forward_headers(reader.section("forward_headers")),
             transcription: transcription(reader.section("transcription"), reader),
             log: log(reader.section("log")),
             agents,
         }
     }
-}
-
-fn server(mut section: Section<'_>) -> Server {
-    let base = section.get_placed::<MountPath>("base_path");
-    let single = section.get_placed::<MountPath>("single_route_path");
-    let base_path = base.map_or_else(|| Some("/api/copilotkit".to_owned()), |(path, _)| path.0);
-    let (single_route_path, single_place) = single.map_or((None, section.place()), |(path, place)| (path.0, place));
-    match (&base_path, &single_route_path) {
-        (None, None) => {
-            section.report(
-                section.place(),
-                "base_path",
-                "nothing is mounted: both base_path and single_route_path are off",
-            );
-        }
-        (Some(base), Some(single)) if overlap(base, single) => {
-            let reason = format!("`{single}` overlaps with base_path `{base}`; neither may lie below the other");
-            section.report(single_place, "single_route_path", reason);
-        }
-        _ => {}
-    }
-    let server = Server {
-        bind: section.get_if("bind", is_address).unwrap_or_else(|| "127.0.0.1:4000".to_owned()),
-        base_path,
-        single_route_path,
-        body_limit: bytes(&mut section, "body_limit", 20 << 20),
-        shutdown_deadline: section.get("shutdown_deadline").unwrap_or(Duration::from_secs(10)),
-    };
-    section.finish();
-    server
 }
 
 fn runtime(mut section: Section<'_>, agents: &[AgentSettings]) -> Runtime {
@@ -214,39 +177,6 @@ fn runtime(mut section: Section<'_>, agents: &[AgentSettings]) -> Runtime {
     };
     section.finish();
     runtime
-}
-
-fn runner(mut section: Section<'_>) -> Runner {
-    section.get_if::<String>("kind", |kind| match kind.as_str() {
-        "memory" => Ok(()),
-        _ => Err("expected \"memory\", the only runner so far".to_owned()),
-    });
-    let when_busy = section.get_if::<String>("when_busy", |policy| match policy.as_str() {
-        "reject" | "supersede" => Ok(()),
-        _ => Err("expected \"reject\" or \"supersede\"".to_owned()),
-    });
-    let runner = Runner {
-        max_threads: section.get_if("max_threads", not_zero).unwrap_or(1000),
-        max_runs_per_thread: section.get("max_runs_per_thread").unwrap_or(100),
-        max_bytes: bytes(&mut section, "max_bytes", 512 << 20),
-        max_run_bytes: bytes(&mut section, "max_run_bytes", 64 << 20),
-        supersede: when_busy.as_deref() == Some("supersede"),
-    };
-    section.finish();
-    runner
-}
-
-fn cors(mut section: Section<'_>) -> Cors {
-    let cors = Cors {
-        origins: section.get_if("origins", are_origins).unwrap_or(Origins::Local),
-        credentials: section.get("credentials").unwrap_or(false),
-        allow_methods: section.get_if("allow_methods", are_methods),
-        allow_headers: section.get_if("allow_headers", are_header_names),
-        expose_headers: section.get_if("expose_headers", are_header_names).unwrap_or_default(),
-        max_age: section.get("max_age").filter(|age: &Duration| !age.is_zero()),
-    };
-    section.finish();
-    cors
 }
 
 fn forward_headers(mut section: Section<'_>) -> ForwardHeaders {
@@ -288,33 +218,6 @@ fn log(mut section: Section<'_>) -> Log {
     Log { level: level.unwrap_or_else(|| "info".to_owned()), json: format.as_deref() == Some("json") }
 }
 
-/// A path below which the runtime answers, without a slash at its end; `false` for none.
-struct MountPath(Option<String>);
-
-impl Setting for MountPath {
-    fn read(raw: Raw) -> Result<MountPath, String> {
-        match raw {
-            Raw::Bool(false) => Ok(MountPath(None)),
-            Raw::Text(text) if matches!(text.trim(), "off" | "false") => Ok(MountPath(None)),
-            Raw::Text(text) => {
-                let path = text.trim_end_matches('/');
-                let plain = path.split('/').skip(1).all(|segment| {
-                    let allowed = |c: char| c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@".contains(c);
-                    !matches!(segment, "" | "." | "..") && segment.chars().all(allowed)
-                });
-                if !text.starts_with('/') {
-                    Err("a path must begin with `/`".to_owned())
-                } else if !plain {
-                    Err("expected a plain path such as \"/api/copilotkit\"".to_owned())
-                } else {
-                    Ok(MountPath(Some(if path.is_empty() { "/".to_owned() } else { path.to_owned() })))
-                }
-            }
-            _ => Err("expected a path such as \"/api/copilotkit\", or false".to_owned()),
-        }
-    }
-}
-
 impl Setting for A2ui {
     fn read(raw: Raw) -> Result<A2ui, String> {
         match raw {
@@ -325,93 +228,7 @@ impl Setting for A2ui {
     }
 }
 
-impl Setting for Origins {
-    fn read(raw: Raw) -> Result<Origins, String> {
-        const EXPECTED: &str = "expected true, false, \"local\" or a list of origins";
-        if let Ok(on) = bool::read(raw.clone()) {
-            return Ok(if on { Origins::Any } else { Origins::Off });
-        }
-        let listed: Vec<String> = Vec::read(raw).map_err(|_| EXPECTED.to_owned())?;
-        match listed.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-            ["*"] => Ok(Origins::Any),
-            ["local"] => Ok(Origins::Local),
-            [] => Ok(Origins::Off),
-            _ => Ok(Origins::List(listed)),
-        }
-    }
-}
-
 fn bytes(section: &mut Section<'_>, key: &'static str, default: usize) -> usize {
     let read = section.get_if::<Bytes>(key, |bytes| not_zero(&bytes.0));
     read.map_or(default, |bytes| bytes.0)
-}
-
-fn not_zero(number: &usize) -> Result<(), String> {
-    if *number == 0 { Err("must not be zero".to_owned()) } else { Ok(()) }
-}
-
-fn not_zero_time(time: &Duration) -> Result<(), String> {
-    if time.is_zero() { Err("must not be zero".to_owned()) } else { Ok(()) }
-}
-
-fn overlap(one: &str, other: &str) -> bool {
-    let below = |base: &str, path: &str| {
-        path.strip_prefix(base.trim_end_matches('/')).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    below(one, other) || below(other, one)
-}
-
-#[expect(clippy::ptr_arg, reason = "the shape of a check")]
-fn is_address(bind: &String) -> Result<(), String> {
-    const EXPECTED: &str = "expected HOST:PORT, such as 127.0.0.1:4000, 0.0.0.0:4000 or [::1]:4000";
-    let (host, port) = bind.rsplit_once(':').ok_or(EXPECTED)?;
-    let bracketed = host.starts_with('[') && host.ends_with(']');
-    let host_is_fine = !host.is_empty() && (bracketed || !host.contains([':', '/', ' ']));
-    if host_is_fine && port.parse::<u16>().is_ok() { Ok(()) } else { Err(EXPECTED.to_owned()) }
-}
-
-/// The text is not shown: an address may hold a password.
-fn is_http_url(url: &str) -> Result<(), String> {
-    match Url::parse(url) {
-        Ok(parsed) if matches!(parsed.scheme(), "http" | "https") => Ok(()),
-        Ok(parsed) => Err(format!("expected an http or https URL, found the scheme `{}`", parsed.scheme())),
-        Err(error) => Err(format!("expected an http or https URL: {error}")),
-    }
-}
-
-fn is_header_value(value: &str) -> Result<(), String> {
-    match http::HeaderValue::from_str(value) {
-        Ok(_) => Ok(()),
-        Err(_) => Err("holds characters that cannot be sent in a header (line breaks?)".to_owned()),
-    }
-}
-
-#[expect(clippy::ptr_arg, reason = "the shape of a check")]
-fn are_header_names(names: &Vec<String>) -> Result<(), String> {
-    let wrong = names.iter().find(|name| *name != "*" && HeaderName::try_from(name.as_str()).is_err());
-    wrong.map_or(Ok(()), |name| Err(format!("`{name}` is no header name")))
-}
-
-#[expect(clippy::ptr_arg, reason = "the shape of a check")]
-fn are_methods(names: &Vec<String>) -> Result<(), String> {
-    let wrong = names.iter().find(|name| Method::from_bytes(name.as_bytes()).is_err());
-    wrong.map_or(Ok(()), |name| Err(format!("`{name}` is no method")))
-}
-
-fn are_origins(origins: &Origins) -> Result<(), String> {
-    let Origins::List(listed) = origins else { return Ok(()) };
-    for origin in listed {
-        if origin == "null" {
-            continue;
-        }
-        match Url::parse(origin) {
-            Ok(url) if url.origin().ascii_serialization() == *origin => {}
-            Ok(url) if url.origin().is_tuple() => {
-                let meant = url.origin().ascii_serialization();
-                return Err(format!("`{origin}` is no origin as browsers send it; did you mean `{meant}`?"));
-            }
-            _ => return Err(format!("`{origin}` is no origin; expected one such as https://app.example.com")),
-        }
-    }
-    Ok(())
 }

@@ -108,7 +108,7 @@ mod tests {
         let text = "[server]\nbase_path = \"/api/copilotkit\"\nsingle_route_path = \"/api/copilotkit-single\"\n";
         let file = FileText { path: std::path::Path::new("x.toml"), text };
         let config = Config::load(Some(file), Default::default(), &|_| None).expect("a good configuration");
-        let runtime = wire::runtime(&config).expect("a runtime");
+        let runtime = wire::runtime(&config).and_then(|parts| wire::build(parts, &config)).expect("a runtime");
         let front = Front::new(wire::mounts(&config, &runtime), "the page".to_owned());
         let request = http::Request::builder().uri(path).body(Body::empty()).expect("a request");
         let response = front.oneshot(request).await.expect("an answer");

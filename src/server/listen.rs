@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::config::{Server, is_private};
 use super::front::Front;
 use super::signals::Signals;
 use crate::CopilotRuntime;
@@ -29,12 +30,13 @@ pub(super) enum End {
 ///
 /// # Errors
 /// One line that says what to do.
-pub(super) async fn bind(address: &str) -> Result<(TcpListener, SocketAddr), String> {
+pub(super) async fn bind(server: &Server, users_are_known: bool) -> Result<(TcpListener, SocketAddr), String> {
+    let address = &server.bind;
     let bound = match TcpListener::bind(address).await {
         Ok(listener) => listener.local_addr().map(|address| (listener, address)),
         Err(error) => Err(error),
     };
-    bound.map_err(|error| {
+    let bound = bound.map_err(|error| {
         let advice = match error.kind() {
             io::ErrorKind::AddrInUse => {
                 "the port is in use; stop the other program, or choose another port with --bind HOST:PORT"
@@ -48,7 +50,12 @@ pub(super) async fn bind(address: &str) -> Result<(TcpListener, SocketAddr), Str
             _ => return format!("cannot listen on {address}: {error}"),
         };
         format!("cannot listen on {address}: {advice}")
-    })
+    })?;
+    if !users_are_known && !server.allow_anonymous {
+        // What the settings give may be a name; now it is known what it stands for.
+        is_private(bound.1.ip()).map_err(|reason| format!("will not listen on {address}: {reason}"))?;
+    }
+    Ok(bound)
 }
 
 /// Serves until the program is told to stop, then lets the runtime end its runs within the deadline.
@@ -93,13 +100,30 @@ pub(super) async fn serve(
 
 #[cfg(test)]
 mod tests {
+    use super::super::config::{Config, FileText};
+    use super::super::read::Overrides;
     use super::*;
+
+    fn at(bind: &str, allow_anonymous: bool) -> Server {
+        let file = FileText { path: std::path::Path::new("x.toml"), text: "" };
+        let config = Config::load(Some(file), Overrides::new(), &|_| None).expect("a good configuration");
+        Server { bind: bind.to_owned(), allow_anonymous, ..config.server }
+    }
 
     #[tokio::test]
     async fn a_port_in_use_says_what_to_do() {
-        let (_held, address) = bind("127.0.0.1:0").await.expect("a free port");
-        let reason = bind(&address.to_string()).await.expect_err("it is taken");
+        let (_held, address) = bind(&at("127.0.0.1:0", false), false).await.expect("a free port");
+        let reason = bind(&at(&address.to_string(), false), false).await.expect_err("it is taken");
         assert!(reason.contains(&address.to_string()) && reason.contains("--bind"), "{reason}");
         assert!(!reason.contains('\n'), "{reason}");
+    }
+
+    #[tokio::test]
+    async fn other_machines_are_let_in_only_if_that_is_wanted() {
+        let reason = bind(&at("0.0.0.0:0", false), false).await.expect_err("everybody could do everything");
+        assert!(reason.starts_with("will not listen on 0.0.0.0:0: other machines reach 0.0.0.0"), "{reason}");
+        assert!(bind(&at("0.0.0.0:0", true), false).await.is_ok());
+        assert!(bind(&at("0.0.0.0:0", false), true).await.is_ok());
+        assert!(bind(&at("localhost:0", false), false).await.is_ok());
     }
 }

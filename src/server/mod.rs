@@ -3,114 +3,177 @@
 
 mod banner;
 mod cli;
+mod commands;
 mod config;
 mod file;
 mod front;
 mod listen;
 mod log;
+mod private;
 mod problem;
 mod read;
+mod retention;
 mod serve;
 mod signals;
+mod store;
 mod value;
 mod wire;
 
 use std::ffi::OsString;
+use std::fmt;
 use std::io::{Write as _, stderr, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use tokio::task::JoinSet;
+
 use self::cli::{Cli, Command};
-use self::config::{Config, DEFAULT_FILE, FileText};
+use self::commands::{Failure, Keeping};
+use self::config::{Config, DEFAULT_FILE, Database, FileText, Log};
+use self::file::Env;
 use self::front::Front;
 use self::listen::End;
 use self::problem::{Place, Problem};
 use self::read::Overrides;
 pub use self::serve::serve;
 use self::signals::Signals;
-use crate::CopilotRuntime;
+use self::store::Store;
+use crate::Builder;
 
 /// The exit code of a program that was interrupted, as shells have it.
 const INTERRUPTED: u8 = 130;
 
-/// Runs the program and returns its exit code: 0 when it was told to stop, 1 when it could not start,
-/// 2 when the command line was wrong.
+/// Runs the program and returns its exit code: 0 when it was told to stop or did what it was told, 1 when it could
+/// not start or something is not there, 2 when the command line was wrong.
 #[must_use]
 pub fn main() -> ExitCode {
     let (cli, overrides) = Cli::read();
-    let ready = load(cli.config, overrides).and_then(|config| {
-        let runtime = wire::runtime(&config)?;
-        Ok((config, runtime))
-    });
-    let (config, runtime) = match ready {
-        Ok(ready) => ready,
-        Err(problems) => return refuse(&problems),
+    let done = match cli.command {
+        None | Some(Command::Serve(_)) => configured(cli.config, overrides).and_then(run),
+        Some(Command::Check(_)) => configured(cli.config, overrides).and_then(check),
+        Some(Command::Keeping(command)) => read(cli.config, |file, env| Config::load_database(file, overrides, env))
+            .and_then(|database| keep(command, &database)),
     };
-    match cli.command.unwrap_or(Command::Serve) {
-        Command::Check => {
-            say(&banner::on_check(&config));
-            ExitCode::SUCCESS
-        }
-        Command::Serve => run(&config, &runtime),
+    done.unwrap_or_else(|refusal| fail(&refusal.to_string()))
+}
+
+/// Why the program does not begin.
+#[derive(Debug)]
+enum Refusal {
+    Configuration(Vec<Problem>),
+    Reason(String),
+}
+
+impl From<Vec<Problem>> for Refusal {
+    fn from(problems: Vec<Problem>) -> Refusal {
+        Refusal::Configuration(problems)
     }
 }
 
-/// Reads the configuration from all its sources.
-fn load(named: Option<OsString>, overrides: Overrides) -> Result<Config, Vec<Problem>> {
+impl From<String> for Refusal {
+    fn from(reason: String) -> Refusal {
+        Refusal::Reason(reason)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Configuration(problems) => {
+                match problems.len() {
+                    1 => f.write_str("the configuration has a problem:\n")?,
+                    n => writeln!(f, "the configuration has {n} problems:")?,
+                }
+                problems.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+            }
+            Refusal::Reason(reason) => f.write_str(reason),
+        }
+    }
+}
+
+/// Settings, and the runtime they describe but for its runner.
+struct Configured {
+    config: Config,
+    runtime: Builder,
+}
+
+fn configured(named: Option<OsString>, overrides: Overrides) -> Result<Configured, Refusal> {
+    let config = read(named, |file, env| Config::load(file, overrides, env))?;
+    let runtime = wire::runtime(&config)?;
+    Ok(Configured { config, runtime })
+}
+
+/// Reads a configuration from its file, if there is one.
+fn read<T>(
+    named: Option<OsString>,
+    load: impl FnOnce(Option<FileText<'_>>, Env<'_>) -> Result<T, Vec<Problem>>,
+) -> Result<T, Refusal> {
     // An empty variable counts as unset, as with every setting.
     let named = named.filter(|path| !path.is_empty()).map(PathBuf::from);
     let path = named.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
     let env = |name: &str| std::env::var(name).ok();
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Config::load(Some(FileText { path: &path, text: &text }), overrides, &env),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => {
-            Config::load(None, overrides, &env)
-        }
+    let loaded = match std::fs::read_to_string(&path) {
+        Ok(text) => load(Some(FileText { path: &path, text: &text }), &env),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => load(None, &env),
         Err(error) => {
             let place = Place::File(path.into(), 0);
             Err(vec![Problem::new(place, "", format!("the file cannot be read: {error}"))])
         }
-    }
+    };
+    Ok(loaded?)
 }
 
-fn run(config: &Config, runtime: &CopilotRuntime) -> ExitCode {
-    let executor = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(executor) => executor,
-        Err(error) => return fail(&format!("the program cannot start its threads: {error}")),
-    };
-    let code = executor.block_on(async {
-        let signals = match Signals::listen() {
-            Ok(signals) => signals,
-            Err(error) => return fail(&format!("signals cannot be handled: {error}")),
-        };
-        let (listener, address) = match listen::bind(&config.server.bind).await {
-            Ok(bound) => bound,
-            Err(reason) => return fail(&reason),
-        };
-        // Before the log, so that the two do not mix where both go to a terminal.
-        say(&banner::on_start(config, address));
-        log::start(&config.log);
-        let front = Front::new(wire::mounts(config, runtime), banner::page(config, address));
-        match listen::serve(listener, front, runtime, signals, config.server.shutdown_deadline).await {
-            End::Stopped => ExitCode::SUCCESS,
-            End::Forced => ExitCode::from(INTERRUPTED),
-        }
-    });
+fn check(Configured { config, runtime }: Configured) -> Result<ExitCode, Refusal> {
+    wire::build(runtime, &config)?;
+    say(&banner::on_check(&config));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run(configured: Configured) -> Result<ExitCode, Refusal> {
+    let executor = executor(&mut tokio::runtime::Builder::new_multi_thread())?;
+    let code = executor.block_on(serving(configured));
     // What is still open now has had its time.
     executor.shutdown_background();
     code
 }
 
-fn refuse(problems: &[Problem]) -> ExitCode {
-    let count = match problems.len() {
-        1 => "a problem".to_owned(),
-        n => format!("{n} problems"),
-    };
-    let mut text = format!("the configuration has {count}:\n");
-    for problem in problems {
-        text.push_str(&format!("\n  {problem}"));
+fn executor(builder: &mut tokio::runtime::Builder) -> Result<tokio::runtime::Runtime, Refusal> {
+    let built = builder.enable_all().build();
+    Ok(built.map_err(|error| format!("the program cannot start its threads: {error}"))?)
+}
+
+async fn serving(Configured { config, runtime }: Configured) -> Result<ExitCode, Refusal> {
+    let signals = Signals::listen().map_err(|error| format!("signals cannot be handled: {error}"))?;
+    // Before the database is opened: a second server started by mistake ends here.
+    let (listener, address) = listen::bind(&config.server, config.users.is_some()).await?;
+    log::start(&config.log);
+    let store = Store::open(&config.runner).await?;
+    let runtime = wire::build(store.under(runtime), &config)?;
+    say(&banner::on_start(&config, address));
+    let mut sweeping = JoinSet::new();
+    if let (Some(retention), Some(store)) = (config.retention, store.database()) {
+        sweeping.spawn(async move { retention::keep_to(retention, &store).await });
     }
-    fail(&text)
+    let front = Front::new(wire::mounts(&config, &runtime), banner::page(&config, address));
+    let serving = listen::serve(listener, front, &runtime, signals, config.server.shutdown_deadline);
+    Ok(match serving.await {
+        End::Stopped => ExitCode::SUCCESS,
+        End::Forced => ExitCode::from(INTERRUPTED),
+    })
+}
+
+fn keep(command: Keeping, database: &Database) -> Result<ExitCode, Refusal> {
+    log::start(&Log { level: "warn".to_owned(), json: false });
+    let executor = executor(&mut tokio::runtime::Builder::new_current_thread())?;
+    let done = executor.block_on(commands::run(command, database));
+    Ok(done.map_or_else(|failure| told(&failure), |()| ExitCode::SUCCESS))
+}
+
+fn told(failure: &Failure) -> ExitCode {
+    if !matches!(failure, Failure::Closed) {
+        fail(&failure.to_string());
+    }
+    failure.code()
 }
 
 fn fail(reason: &str) -> ExitCode {

@@ -90,6 +90,11 @@ impl Reader {
         problems
     }
 
+    /// What was found to be wrong with the keys that were asked for; the others are not minded.
+    pub(super) fn reported(self) -> Vec<Problem> {
+        self.found.into_inner().problems
+    }
+
     /// Every key that was asked for, with `*` for chosen names.
     #[cfg(test)]
     pub(super) fn known(&self) -> Vec<String> {

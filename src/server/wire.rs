@@ -2,39 +2,45 @@
 
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
-use http::HeaderMap;
+use futures_util::future::{BoxFuture, ready};
+use http::{HeaderMap, HeaderName};
 use serde_json::Value;
 use url::Url;
 
-use super::config::{A2ui, AgentSettings, Config, Cors, ForwardHeaders, Kind, Origins};
+use super::config::{A2ui, AgentSettings, Config, Cors, ForwardHeaders, Kind, Origins, Users, WhenBusy};
 use super::front::Mount;
 use super::problem::{Place, Problem};
-use crate::CopilotRuntime;
+use super::store;
 use crate::agent::{Agent, AgentCall, AgentError, DemoAgent, EventStream, HttpAgent, HttpAgentError};
 use crate::http::{self as face, ForwardPolicy};
-use crate::runner::{MemoryLimits, MemoryRunner, RunOptions, WhenBusy};
 use crate::runtime;
 use crate::transcription::OpenAiTranscription;
+use crate::{Builder, CopilotRuntime, IdentifyError, User};
 
-/// The runtime a configuration describes.
+/// The runtime a configuration describes, but for its runner.
 ///
 /// # Errors
 /// What only the parts themselves can know to be wrong.
-pub(super) fn runtime(config: &Config) -> Result<CopilotRuntime, Vec<Problem>> {
+pub(super) fn runtime(config: &Config) -> Result<Builder, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut wrong = |key: String, reason: String| problems.push(Problem::new(place(config), key, reason));
     let settings = &config.runtime;
     let mut builder = CopilotRuntime::builder()
-        .runner(runner(config))
         .keep_alive(settings.keep_alive)
         .debug_feed(settings.debug_feed)
         .expose_memory_routes(settings.expose_memory_routes)
-        .open_generative_ui(settings.open_generative_ui);
+        .open_generative_ui(settings.open_generative_ui)
+        .generate_thread_names(config.runner.generate_thread_names);
+    if config.runner.allow_request_policy {
+        builder = builder.allow_request_policies(WhenBusy::ALL.map(|policy| store::policy(policy, &config.runner)));
+    }
     match &settings.a2ui {
         A2ui::Off => {}
         A2ui::All => builder = builder.a2ui(runtime::A2ui { agents: None }),
         A2ui::Agents(names) => builder = builder.a2ui(runtime::A2ui { agents: Some(names.clone()) }),
+    }
+    if let Some(users) = config.users.clone() {
+        builder = builder.identify_user(move |head| ready(user(&users, &head.headers)));
     }
     for settings in &config.agents {
         match agent(settings) {
@@ -49,14 +55,26 @@ pub(super) fn runtime(config: &Config) -> Result<CopilotRuntime, Vec<Problem>> {
             Err(error) => wrong("transcription".to_owned(), error.to_string()),
         }
     }
-    match builder.build() {
-        Ok(runtime) if problems.is_empty() => Ok(runtime),
-        Ok(_) => Err(problems),
-        Err(error) => {
-            problems.push(Problem::new(place(config), "runtime", error.to_string()));
-            Err(problems)
-        }
-    }
+    if problems.is_empty() { Ok(builder) } else { Err(problems) }
+}
+
+/// The runtime, put together.
+///
+/// # Errors
+/// What only the whole can know to be wrong.
+pub(super) fn build(runtime: Builder, config: &Config) -> Result<CopilotRuntime, Vec<Problem>> {
+    runtime.build().map_err(|error| vec![Problem::new(place(config), "runtime", error.to_string())])
+}
+
+/// Who a proxy says the user is. Two of a header are none: one of them may be the client's.
+fn user(users: &Users, headers: &HeaderMap) -> Result<User, IdentifyError> {
+    let only = |name: &HeaderName| {
+        let mut values = headers.get_all(name).iter();
+        let value = values.next()?.to_str().ok()?.trim();
+        (values.next().is_none() && !value.is_empty()).then(|| value.to_owned())
+    };
+    let id = only(&users.header).ok_or(IdentifyError::Unauthenticated)?;
+    Ok(User { id, name: users.name_header.as_ref().and_then(only) })
 }
 
 /// The services at their paths.
@@ -81,21 +99,6 @@ pub(super) fn mounts(config: &Config, runtime: &CopilotRuntime) -> Vec<Mount> {
 
 fn place(config: &Config) -> Place {
     config.file.as_deref().map_or(Place::Nowhere, |file| Place::File(file.into(), 0))
-}
-
-fn runner(config: &Config) -> MemoryRunner {
-    let settings = &config.runner;
-    let limits = MemoryLimits {
-        max_threads: settings.max_threads,
-        max_runs_per_thread: settings.max_runs_per_thread,
-        max_bytes: settings.max_bytes,
-    };
-    let options = RunOptions {
-        when_busy: if settings.supersede { WhenBusy::Rollback } else { WhenBusy::Reject },
-        max_run_bytes: settings.max_run_bytes,
-        ..RunOptions::default()
-    };
-    MemoryRunner::with_options(limits, options)
 }
 
 fn agent(settings: &AgentSettings) -> Result<std::sync::Arc<dyn Agent>, HttpAgentError> {
@@ -197,21 +200,27 @@ mod tests {
     }
 
     #[test]
-    fn defaults_are_those_of_the_library() {
-        let settings = config("").runner;
-        let limits = MemoryLimits::default();
-        assert_eq!(settings.max_threads, limits.max_threads);
-        assert_eq!(settings.max_runs_per_thread, limits.max_runs_per_thread);
-        assert_eq!(settings.max_bytes, limits.max_bytes);
-        let options = RunOptions::default();
-        assert_eq!(settings.max_run_bytes, options.max_run_bytes);
-        assert_eq!(settings.supersede, options.when_busy == WhenBusy::Rollback);
+    fn a_keep_alive_no_timer_can_hold_is_a_problem() {
+        let config = config("[runtime]\nkeep_alive = \"1000h\"\n");
+        let problems = build(runtime(&config).expect("good parts"), &config).expect_err("too long");
+        assert!(problems[0].to_string().starts_with("x.toml: runtime: "), "{}", problems[0]);
     }
 
     #[test]
-    fn a_keep_alive_no_timer_can_hold_is_a_problem() {
-        let problems = runtime(&config("[runtime]\nkeep_alive = \"1000h\"\n")).expect_err("too long");
-        assert!(problems[0].to_string().starts_with("x.toml: runtime: "), "{}", problems[0]);
+    fn the_user_is_who_the_proxy_says_and_nobody_if_it_says_nothing_or_two_things() {
+        let users = config("[users]\nheader = \"x-user\"\nname_header = \"x-name\"\n").users.expect("users");
+        let asked = |given: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in given {
+                headers.append(*name, value.parse().expect("a header"));
+            }
+            user(&users, &headers).ok()
+        };
+        assert_eq!(asked(&[("x-user", " ada "), ("x-name", "Ada")]), Some(User::new("ada").named("Ada")));
+        assert_eq!(asked(&[("x-user", "ada"), ("x-name", "")]), Some(User::new("ada")));
+        for nobody in [&[][..], &[("x-user", "")], &[("x-user", "ada"), ("x-user", "eve")], &[("x-name", "Ada")]] {
+            assert_eq!(asked(nobody), None, "{nobody:?}");
+        }
     }
 
     #[test]

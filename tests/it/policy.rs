@@ -1,7 +1,10 @@
 //! A run may choose what happens if its thread is busy, where the runtime lets it.
 
+use std::time::Duration;
+
 use copilotkit_runtime::CopilotRuntime;
 use copilotkit_runtime::http::{CopilotService, Response};
+use copilotkit_runtime::runner::WhenBusy;
 use http_body_util::BodyExt;
 use serde_json::json;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -11,7 +14,10 @@ use crate::serve::{Puppet, call, events, get, one_terminal, post, puppets, soon}
 
 fn runtime(allow: bool) -> (CopilotService, UnboundedReceiver<Puppet>) {
     let (agent, begun) = puppets();
-    let runtime = CopilotRuntime::builder().agent("default", agent).allow_request_policy(allow).build().unwrap();
+    let queue = WhenBusy::Enqueue { max: 8, timeout: Duration::from_secs(60) };
+    let all = [WhenBusy::Reject, WhenBusy::Interrupt, WhenBusy::Rollback, queue];
+    let allowed = all.into_iter().filter(|_| allow);
+    let runtime = CopilotRuntime::builder().agent("default", agent).allow_request_policies(allowed).build().unwrap();
     (runtime.into_service(), begun)
 }
 

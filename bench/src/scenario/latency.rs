@@ -27,7 +27,7 @@ async fn chapter(lab: &Lab, title: &str, kinds: &[Kind], target: Target) -> Resu
     lab.warm_up(&servers, &request).await?;
     let [p50, p99, first, first_p99] = lab
         .rounds(&servers, async |server| {
-            let times = single::measure(server.target, request.clone(), RUNS).await?;
+            let times = single::measure_within(server.target, request.clone(), RUNS, lab.window).await?;
             let (whole, first) = (times.whole, times.first);
             Ok([whole.quantile(0.5), whole.quantile(0.99), first.quantile(0.5), first.quantile(0.99)])
         })

@@ -1,6 +1,6 @@
 //! 16: whether a run starts later on a thread with a long past.
 
-use super::lab::{DURABLE, Lab};
+use super::lab::Lab;
 use crate::failure::Result;
 use crate::load::{Workload, single};
 use crate::report::{Chapter, Metric, Target};
@@ -17,17 +17,15 @@ const THREAD: &str = "long";
 /// Short, so that what follows the start weighs little.
 const PROPS: &str = r#"{"deltas":1}"#;
 
+/// Not Node: on SQLite it reads the whole thread before each run, here for most of a minute.
 pub(super) async fn measure(lab: &Lab) -> Result<Chapter> {
     let workload = Workload::runs(PROPS);
     let (fresh, long) = (workload.run(), workload.run_on(THREAD));
     let mut servers = Vec::new();
-    for program in lab.only(DURABLE) {
+    for program in lab.only(&[Kind::OursDurable, Kind::Ours]) {
         eprintln!("  {}: {RUNS} runs on one thread", program.kind.name());
-        // Run by run it takes Node minutes, so its server writes them into the file itself.
-        let server = program.with_env("FILL_THREAD", THREAD).with_env("FILL_RUNS", RUNS.to_string()).start().await?;
-        if server.kind != Kind::NodeDurable {
-            single::measure(server.target, long.clone(), RUNS).await?;
-        }
+        let server = program.start().await?;
+        single::measure(server.target, long.clone(), RUNS).await?;
         servers.push(server);
     }
     let [fresh, long, later] = lab

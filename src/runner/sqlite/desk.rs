@@ -11,8 +11,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::error::{Failure, OpenError};
 use super::lease::{self, Lease, Presence};
-use super::writer::{Job, Queue, Write, panicked};
-use super::{SqliteOptions, recover, schema, search};
+use super::writer::{Ask, Chore, Job, Queue, Write, panicked};
+use super::{SqliteOptions, node, recover, removal, schema, search};
 use crate::runner::StoreError;
 
 /// How much is committed at once at most.
@@ -74,6 +74,10 @@ impl Desk {
             let (lease, connection) = write.lease();
             lease.sweep(connection)
         })?;
+        if node::is_waiting(&desk.connection).map_err(|failure| failure.explain(file))? {
+            let threads = desk.alone(node::take_over)?;
+            tracing::info!(threads, "took over the threads of the Node runtime's SQLite runner");
+        }
         desk.find_dead()?;
         while !desk.dead.is_empty() {
             desk.close_dead()?;
@@ -92,33 +96,47 @@ impl Desk {
             };
             let mut idle = false;
             match self.queue.recv_timeout(wait) {
-                Ok(first) => {
-                    let group = self.group(first);
+                Ok(Ask::Job(first)) => {
+                    let (group, chore) = self.group(first);
                     self.commit(group);
+                    chore.into_iter().for_each(|chore| self.do_chore(chore));
                     self.patience = Some(IDLE);
                 }
+                Ok(Ask::Chore(chore)) => self.do_chore(chore),
                 Err(RecvTimeoutError::Timeout) => idle = true,
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             if let Err(failure) = self.upkeep(idle) {
                 tracing::warn!(error = %failure, "the store could not be looked after");
                 // What keeps this process from writing may keep others from renewing.
-                self.lease.look_anew();
-                self.dead.clear();
+                self.look_anew();
             }
         }
         self.leave();
     }
 
-    fn group(&self, first: Box<dyn Job>) -> Vec<Box<dyn Job>> {
+    /// What is asked for by now and fits one commit, up to a chore.
+    fn group(&self, first: Box<dyn Job>) -> (Vec<Box<dyn Job>>, Option<Chore>) {
         let mut bytes = first.bytes();
         let mut group = vec![first];
         while group.len() < GROUP && bytes < GROUP_BYTES {
-            let Ok(job) = self.queue.try_recv() else { break };
-            bytes += job.bytes();
-            group.push(job);
+            match self.queue.try_recv() {
+                Ok(Ask::Job(job)) => {
+                    bytes += job.bytes();
+                    group.push(job);
+                }
+                Ok(Ask::Chore(chore)) => return (group, Some(chore)),
+                Err(_) => break,
+            }
         }
-        group
+        (group, None)
+    }
+
+    fn do_chore(&self, chore: Chore) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| chore(&self.connection))) {
+            // Who asked hears that it was not done.
+            drop(panicked(&*panic));
+        }
     }
 
     fn commit(&mut self, mut group: Vec<Box<dyn Job>>) {
@@ -168,8 +186,8 @@ impl Desk {
         if !self.dead.is_empty() {
             self.close_dead()
         } else if idle && self.patience.take().is_some() {
-            let done = self.alone(|write| search::catch_up(write))?;
-            self.patience = (done > 0).then_some(Duration::ZERO);
+            let more = self.alone(|write| Ok(removal::sweep(write)? || search::catch_up(write)? > 0))?;
+            self.patience = more.then_some(Duration::ZERO);
             Ok(())
         } else {
             Ok(())
@@ -198,11 +216,26 @@ impl Desk {
     /// Closes some runs of a process that is gone.
     fn close_dead(&mut self) -> Result<(), StoreError> {
         let Some(epoch) = self.dead.pop() else { return Ok(()) };
-        let more = self.alone(|write| recover::close_some(write, epoch, CLOSED_AT_ONCE))?;
-        if more {
-            self.dead.push(epoch);
+        let (asked, patience) = (Instant::now(), self.lease.interval());
+        let more = self.alone(|write| {
+            if asked.elapsed() > patience {
+                // Nobody could write for a while, so nobody could renew.
+                return Ok(None);
+            }
+            recover::close_some(write, epoch, CLOSED_AT_ONCE).map(Some)
+        })?;
+        match more {
+            Some(true) => self.dead.push(epoch),
+            Some(false) => {}
+            None => self.look_anew(),
         }
         Ok(())
+    }
+
+    /// Takes nobody for dead until it was looked long enough again.
+    fn look_anew(&mut self) {
+        self.lease.look_anew();
+        self.dead.clear();
     }
 
     /// Closes what this process leaves open, and lets go of the file.
@@ -211,13 +244,16 @@ impl Desk {
         if self.killed.load(std::sync::atomic::Ordering::Relaxed) {
             return;
         }
-        self.dead = self.lease.epoch().into_iter().collect();
-        while !self.dead.is_empty() {
-            if let Err(failure) = self.close_dead() {
-                tracing::warn!(error = %failure, "runs stay open in the file; the next to open it closes them");
+        while let Some(epoch) = self.lease.epoch() {
+            match self.alone(|write| recover::close_some(write, epoch, CLOSED_AT_ONCE)) {
+                Ok(true) => {}
+                Ok(false) => self.lease.let_go(),
+                Err(failure) => {
+                    tracing::warn!(error = %failure, "runs stay open in the file; the next to open it closes them");
+                    break;
+                }
             }
         }
-        self.lease.let_go();
         if let Err(error) = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
             tracing::debug!(%error, "the write-ahead log stays beside the database");
         }

@@ -39,14 +39,16 @@ pub(super) fn history(
             page.next = Some(number(row)?);
             break;
         }
-        let run = stored_run(connection, thread, row)?;
+        let run = stored_run(connection, row)?;
         bytes += run.frames.bytes().len() + run.cuts.len();
         page.runs.push(run);
     }
     Ok(page)
 }
 
-fn stored_run(connection: &Connection, thread: i64, row: &Row<'_>) -> Result<StoredRun, Failure> {
+/// A run of a row that begins as [`history`] asks for it.
+pub(super) fn stored_run(connection: &Connection, row: &Row<'_>) -> Result<StoredRun, Failure> {
+    let thread = thread_of(row.get(0)?);
     let cuts: Option<&[u8]> = row.get_ref(3)?.as_blob_or_null().map_err(rusqlite::Error::from)?;
     let unsaid = unsaid(connection, thread, row.get_ref(4)?)?;
     Ok(StoredRun {

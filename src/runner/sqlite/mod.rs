@@ -3,11 +3,13 @@
 //! One thread writes, and commits what several runs ask for together; a few others read. What a call answers is on
 //! the disk. Several processes may use one file.
 
+mod admin;
 mod desk;
 mod error;
 mod history;
 mod lease;
 mod lists;
+mod node;
 mod payloads;
 mod readers;
 mod recover;
@@ -33,6 +35,7 @@ use super::{
     Stopped, StoreError, ThreadStore,
 };
 
+pub use admin::{CheckReport, Progress, Retention};
 pub use error::OpenError;
 pub use store::SqliteStore;
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use hashbrown::HashSet;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use serde::Deserialize;
 
 use super::error::Failure;
@@ -70,7 +70,7 @@ fn close(write: &mut Write<'_>, thread: i64) -> Result<(), Failure> {
         )
     };
     let state = state.map(|json| stored::value(&json)).transpose()?;
-    let said = said(write, number)?;
+    let said = said(write.connection(), number)?;
     let sealed = sealed(&thread_id, &run_id, &input, &said, Compactor::new(state));
     let run = OpenRun { thread: ThreadKey::anonymous(thread_id.as_str()), number: number.cast_unsigned() };
     runs::seal(write, &run, &Seal::of(sealed))?;
@@ -79,20 +79,20 @@ fn close(write: &mut Write<'_>, thread: i64) -> Result<(), Failure> {
 }
 
 /// Everything an open run has said.
-fn said(write: &Write<'_>, number: i64) -> Result<Frames, Failure> {
+pub(super) fn said(connection: &Connection, number: i64) -> Result<Frames, Failure> {
     const EVENTS: &str = "SELECT count, frames FROM events WHERE run = ?1 ORDER BY first";
-    let mut statement = write.sql(EVENTS)?;
+    let mut statement = connection.prepare_cached(EVENTS)?;
     let mut rows = statement.query([number])?;
     let (mut bytes, mut count) = (BytesMut::new(), 0);
     while let Some(row) = rows.next()? {
         count += usize::try_from(row.get::<_, i64>(0)?).unwrap_or_default();
-        bytes.extend_from_slice(&stored::read(write.connection(), runs::thread_of(number), row.get_ref(1)?)?);
+        bytes.extend_from_slice(&stored::read(connection, runs::thread_of(number), row.get_ref(1)?)?);
     }
     Ok(Frames::kept(bytes, count))
 }
 
 /// What stays of the run: what it said, and the events it owed.
-fn sealed(thread_id: &str, run_id: &str, input: &Bytes, said: &Frames, mut compactor: Compactor) -> SealedRun {
+fn sealed(thread_id: &str, run_id: &str, input: &Bytes, said: &Frames, compactor: Compactor) -> SealedRun {
     let input = std::str::from_utf8(input).unwrap_or_default();
     let mut finalizer = Finalizer::new(thread_id, run_id);
     let mut said: Vec<Event> = said.events().filter_map(|json| Event::parse(json).ok()).collect();
@@ -103,10 +103,15 @@ fn sealed(thread_id: &str, run_id: &str, input: &Bytes, said: &Frames, mut compa
     said.iter().for_each(|event| finalizer.observe(event));
     let why = Ending::Failed { message: INTERRUPTED.to_owned(), code: Some(codes::RUN_INTERRUPTED) };
     said.extend(finalizer.close(why));
+    let posted = RunAgentInput::parse(input.as_bytes()).map(|input| input.messages).unwrap_or_default();
+    ended(&said, posted, compactor)
+}
+
+/// What stays of a run that said all this, and was posted these messages new to the thread.
+pub(super) fn ended(said: &[Event], posted: Vec<Message>, mut compactor: Compactor) -> SealedRun {
     said.iter().for_each(|event| compactor.push(event));
     let compacted = compactor.finish();
     let mut message_ids: HashSet<Box<str>> = said.iter().flat_map(message_ids).collect();
-    let posted = RunAgentInput::parse(input.as_bytes()).map(|input| input.messages).unwrap_or_default();
     let unsaid: Vec<Message> = posted.into_iter().filter(|message| !message_ids.contains(message.id())).collect();
     message_ids.extend(unsaid.iter().map(|message| message.id().into()));
     SealedRun {

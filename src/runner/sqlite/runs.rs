@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension, params};
 use super::error::Failure;
 use super::stored::{self, Piece};
 use super::writer::Write;
-use super::{payloads, recover};
+use super::{payloads, recover, removal};
 use crate::runner::{AskedStop, Begun, NewRun, OpenRun, SealedRun, StoreError};
 
 /// The low bits of a run's number are its place on the thread, the rest is the thread.
@@ -202,7 +202,8 @@ pub(super) fn discard(write: &Write<'_>, run: &OpenRun) -> Result<(), Failure> {
     }
     let (first, last) = numbers_of(thread);
     if !write.sql(USED)?.query_row([first, last], |row| row.get(0))? {
-        return super::removal::remove(write, thread);
+        removal::hide(write, thread)?;
+        return removal::sweep(write).map(drop);
     }
     payloads::forget(write, number, &[])?;
     write.sql(UNHEAR)?.execute([thread, number - first])?;

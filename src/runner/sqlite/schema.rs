@@ -7,6 +7,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use super::error::{Failure, OpenError};
+use super::node;
 
 /// Each brings the schema one version further. A shipped one is never edited.
 const MIGRATIONS: &[&str] = &[include_str!("../../../migrations/sqlite/0001_threads.sql")];
@@ -14,21 +15,27 @@ const MIGRATIONS: &[&str] = &[include_str!("../../../migrations/sqlite/0001_thre
 /// Marks a database as ours: "CKRT".
 const APPLICATION_ID: i64 = 0x434b_5254;
 
+/// How a file is opened to be served.
+const SERVE: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_CREATE);
+
 /// How often a locked database is tried again, a millisecond apart.
 const LOCKED_TRIES: i32 = 5000;
 /// How many statements a connection keeps prepared.
 const STATEMENTS: usize = 64;
+/// What the connection that writes may hold of the file: what a thousand open runs add to, in KiB.
+const CACHE_KIB: i64 = 16 * 1024;
 /// How many pages the write-ahead log gets before it is worked into the database.
 const CHECKPOINT_PAGES: i64 = 4000;
 
 /// Opens the connection that writes, bringing the schema up to date.
 pub(super) fn open_writer(file: &Path) -> Result<Connection, OpenError> {
     let failed = |failure: Failure| OpenError::Failed(failure.explain(file));
-    let mut connection = connect(file).map_err(|error| failed(error.into()))?;
+    let mut connection = connect(file, SERVE).map_err(|error| failed(error.into()))?;
     migrate(&mut connection, file)?;
     let settings = || {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "secure_delete", true)?;
+        connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)
     };
     settings().map_err(|error| failed(error.into()))?;
@@ -38,16 +45,28 @@ pub(super) fn open_writer(file: &Path) -> Result<Connection, OpenError> {
 /// Opens a connection that only reads.
 pub(super) fn open_reader(file: &Path) -> Result<Connection, OpenError> {
     let open = || {
-        let connection = connect(file)?;
+        let connection = connect(file, SERVE)?;
         connection.pragma_update(None, "query_only", true)?;
         Ok(connection)
     };
     open().map_err(|error: rusqlite::Error| OpenError::Failed(Failure::from(error).explain(file)))
 }
 
-fn connect(file: &Path) -> rusqlite::Result<Connection> {
+/// Opens a connection that only reads to a file as it is, if it is one of ours.
+pub(super) fn open_to_look(file: &Path) -> Result<Connection, OpenError> {
+    let failed = |error: rusqlite::Error| OpenError::Failed(Failure::from(error).explain(file));
+    let connection = connect(file, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;
+    connection.pragma_update(None, "query_only", true).map_err(failed)?;
+    refuse_others(&connection, file, version(&connection).map_err(failed)?)?;
+    if application(&connection).map_err(failed)? != APPLICATION_ID {
+        return Err(OpenError::Foreign { file: file.to_owned() });
+    }
+    Ok(connection)
+}
+
+fn connect(file: &Path, how: OpenFlags) -> rusqlite::Result<Connection> {
     // Each connection stays with one thread, so SQLite needs no locks of its own.
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags = how | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(file, flags)?;
     // Another process commits in a few milliseconds; SQLite's own waiting grows to 100.
     connection.busy_handler(Some(|tries| {
@@ -62,6 +81,9 @@ fn migrate(connection: &mut Connection, file: &Path) -> Result<(), OpenError> {
     let failed = |error: rusqlite::Error| OpenError::Failed(Failure::from(error).explain(file));
     let found = version(connection).map_err(failed)?;
     refuse_others(connection, file, found)?;
+    if found == 0 {
+        give_back_by_and_by(connection).map_err(failed)?;
+    }
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())).map_err(failed)?;
     // In one transaction, as another process may be starting too.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
@@ -72,12 +94,22 @@ fn migrate(connection: &mut Connection, file: &Path) -> Result<(), OpenError> {
     mark(&transaction).and_then(|()| transaction.commit()).map_err(failed)
 }
 
+/// Lets the room of what was deleted be given back a little at a time. Possible before there is a table; what others
+/// made is written anew.
+fn give_back_by_and_by(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if tables > 0 { connection.execute_batch("VACUUM") } else { Ok(()) }
+}
+
 fn refuse_others(connection: &Connection, file: &Path, version: i64) -> Result<(), OpenError> {
-    let ask = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+    const OTHERS: &str = "
+        SELECT count(*) FROM sqlite_schema
+        WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name NOT IN (?1, ?2, ?3)";
     let failed = |error: rusqlite::Error| OpenError::Failed(Failure::from(error).explain(file));
-    let application = ask("PRAGMA application_id").map_err(failed)?;
-    let tables = ask("SELECT count(*) FROM sqlite_schema").map_err(failed)?;
-    if application != APPLICATION_ID && (application != 0 || tables > 0) {
+    let application: i64 = connection.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(failed)?;
+    let others: i64 = connection.query_row(OTHERS, node::TABLES, |row| row.get(0)).map_err(failed)?;
+    if application != APPLICATION_ID && (application != 0 || others > 0) {
         return Err(OpenError::Foreign { file: file.to_owned() });
     }
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
@@ -85,6 +117,10 @@ fn refuse_others(connection: &Connection, file: &Path, version: i64) -> Result<(
         return Err(OpenError::Newer { file: file.to_owned(), found: version, known });
     }
     Ok(())
+}
+
+fn application(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("PRAGMA application_id", [], |row| row.get(0))
 }
 
 fn version(connection: &Connection) -> rusqlite::Result<i64> {

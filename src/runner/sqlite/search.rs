@@ -14,9 +14,20 @@ use crate::runner::words::Words;
 const BATCH_BYTES: usize = 256 * 1024;
 const BATCH: i64 = 64;
 
-/// How many rows are out of date.
-pub(super) fn behind(connection: &Connection) -> Result<i64, Failure> {
-    Ok(connection.prepare_cached("SELECT count(*) FROM unsearched")?.query_row([], |row| row.get(0))?)
+/// How many rows are out of date, and whether there are open runs that nobody searched yet.
+pub(super) fn behind(connection: &Connection) -> Result<(i64, bool), Failure> {
+    const BEHIND: &str = "
+        SELECT (SELECT count(*) FROM unsearched), EXISTS (SELECT 1 FROM open_runs WHERE NOT searched)";
+    Ok(connection.prepare_cached(BEHIND)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?)
+}
+
+/// Open runs are searched only when somebody searches: most end before.
+pub(super) fn note_open(write: &Write<'_>) -> Result<(), Failure> {
+    const NOTE: &str = "INSERT OR IGNORE INTO unsearched SELECT number FROM open_runs WHERE NOT searched";
+    const NOTED: &str = "UPDATE open_runs SET searched = 1 WHERE NOT searched";
+    write.sql(NOTE)?.execute([])?;
+    write.sql(NOTED)?.execute([])?;
+    Ok(())
 }
 
 /// Brings some rows up to date. Says how many.

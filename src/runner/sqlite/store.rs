@@ -27,8 +27,9 @@ use crate::runner::{
 /// A [`ThreadStore`] in a SQLite file.
 #[derive(Debug)]
 pub struct SqliteStore {
-    writer: Writer,
-    readers: Arc<Readers>,
+    pub(super) file: PathBuf,
+    pub(super) writer: Writer,
+    pub(super) readers: Arc<Readers>,
     presence: Arc<Presence>,
     _closing: DropGuard,
     #[cfg(test)]
@@ -63,6 +64,7 @@ impl SqliteStore {
         })?;
         let readers = Arc::new(Readers::start(&file, options.readers)?);
         Ok(SqliteStore {
+            file,
             writer,
             readers,
             _closing: presence.closed.clone().drop_guard(),
@@ -90,8 +92,32 @@ impl SqliteStore {
         self.writer.run(0, set).await.unwrap();
     }
 
+    /// Forgets the threads of an owner, and says how many there were.
+    pub(super) async fn clear_all(&self, owner: Owner) -> Result<usize, StoreError> {
+        let mut count = 0;
+        loop {
+            let owner = owner.clone();
+            match self.writer.run(0, move |write| removal::clear_some(write, &owner)).await? {
+                0 => break,
+                some => count += some,
+            }
+        }
+        self.sweep().await?;
+        Ok(count)
+    }
+
+    /// Returns when nothing is left of deleted threads.
+    pub(super) async fn sweep(&self) -> Result<(), StoreError> {
+        while self.writer.run(0, |write| removal::sweep(write)).await? {}
+        Ok(())
+    }
+
     async fn search(&self, query: ThreadQuery) -> Result<ThreadList, StoreError> {
-        let mut behind = self.readers.run(search::behind).await?;
+        let (mut behind, open) = self.readers.run(search::behind).await?;
+        if open {
+            self.writer.run(0, |write| search::note_open(write)).await?;
+            behind = self.readers.run(search::behind).await?.0;
+        }
         // Those that come meanwhile are not waited for.
         while behind > 0 {
             match self.writer.run(0, |write| search::catch_up(write)).await? {
@@ -183,12 +209,17 @@ impl ThreadStore for SqliteStore {
 
     fn delete(&self, thread: &ThreadKey) -> BoxFuture<'_, Result<bool, StoreError>> {
         let thread = thread.clone();
-        self.writer.run(0, move |write| removal::delete(write, &thread)).boxed()
+        async move {
+            let found = self.writer.run(0, move |write| removal::delete(write, &thread)).await?;
+            self.sweep().await?;
+            Ok(found)
+        }
+        .boxed()
     }
 
     fn clear(&self, owner: &Owner) -> BoxFuture<'_, Result<(), StoreError>> {
         let owner = owner.clone();
-        self.writer.run(0, move |write| removal::clear(write, &owner)).boxed()
+        async move { self.clear_all(owner).await.map(drop) }.boxed()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

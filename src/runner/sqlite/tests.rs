@@ -1,8 +1,10 @@
 //! What only a store on disk promises; the rest is in the suite of every store.
 
+mod admin;
 mod attachments;
 mod failures;
 pub(super) mod files;
+mod node;
 mod processes;
 
 use std::sync::Arc;

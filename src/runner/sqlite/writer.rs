@@ -21,14 +21,23 @@ const ROOM: usize = 64 * 1024;
 /// The way to the thread that writes.
 #[derive(Debug)]
 pub(super) struct Writer {
-    queue: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
+    queue: Mutex<Option<mpsc::Sender<Ask>>>,
     room: Arc<Semaphore>,
     /// Signalled when the thread has ended.
     ended: CancellationToken,
 }
 
 /// What is asked for, in order.
-pub(super) type Queue = mpsc::Receiver<Box<dyn Job>>;
+pub(super) type Queue = mpsc::Receiver<Ask>;
+
+/// One thing that is asked for.
+pub(super) enum Ask {
+    Job(Box<dyn Job>),
+    /// Work outside of any transaction. Everybody else waits.
+    Chore(Chore),
+}
+
+pub(super) type Chore = Box<dyn FnOnce(&Connection) + Send>;
 
 /// One piece of work inside a transaction.
 pub(super) trait Job: Send {
@@ -95,11 +104,25 @@ impl Writer {
         let room = self.room.clone().acquire_many_owned(units).await.map_err(|_| gone())?;
         let (answer, answered) = oneshot::channel();
         let job = Box::new(Asked { work, done: None, answer, bytes, _room: room });
-        let sent = self.queue.lock().as_ref().is_some_and(|queue| queue.send(job).is_ok());
-        if !sent {
-            return Err(gone());
-        }
+        self.ask(Ask::Job(job))?;
         answered.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Has some work done outside of any transaction, while everybody else waits.
+    pub(super) async fn chore<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        // Nobody may be waiting any more.
+        let chore = Box::new(move |connection: &Connection| drop(answer.send(work(connection))));
+        self.ask(Ask::Chore(chore))?;
+        answered.await.map_err(|_| gone())
+    }
+
+    fn ask(&self, ask: Ask) -> Result<(), StoreError> {
+        let sent = self.queue.lock().as_ref().is_some_and(|queue| queue.send(ask).is_ok());
+        if sent { Ok(()) } else { Err(gone()) }
     }
 
     /// Takes no more work, and waits until what was asked for is done.
@@ -118,13 +141,14 @@ pub(super) struct Write<'c> {
     transaction: Transaction<'c>,
     lease: &'c mut Lease,
     now: i64,
+    epoch: Option<i64>,
     /// The last activity of any thread, once it was looked up.
     active: Option<i64>,
 }
 
 impl<'c> Write<'c> {
     pub(super) fn new(transaction: Transaction<'c>, lease: &'c mut Lease) -> Write<'c> {
-        Write { transaction, lease, now: now(), active: None }
+        Write { transaction, lease, now: now(), epoch: None, active: None }
     }
 
     /// Keeps what was done.
@@ -149,7 +173,12 @@ impl<'c> Write<'c> {
 
     /// The epoch under which runs begin.
     pub(super) fn epoch(&mut self) -> Result<i64, Failure> {
-        self.lease.hold(&self.transaction)
+        let epoch = match self.epoch {
+            Some(epoch) => epoch,
+            None => self.lease.hold(&self.transaction)?,
+        };
+        self.epoch = Some(epoch);
+        Ok(epoch)
     }
 
     /// This process's lease, and the transaction to use it in.

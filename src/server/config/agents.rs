@@ -5,7 +5,8 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::super::file::Raw;
-use super::{Place, Problem, Reader, Secret, Section, Setting, is_header_value, is_http_url, not_zero_time};
+use super::checks::{is_header_value, is_http_url, not_zero_time};
+use super::{Place, Problem, Reader, Secret, Section, Setting};
 
 /// One agent.
 #[derive(Debug, PartialEq)]

@@ -51,7 +51,7 @@ fn nothing_configured_is_the_demo_agent_on_loopback() {
 fn example_shows_the_defaults() {
     let default = load("").expect("an empty file is fine");
     let example = load(&uncommented()).unwrap_or_else(|problems| panic!("{problems:#?}"));
-    let of_example = Config { transcription: None, agents: Vec::new(), ..example };
+    let of_example = Config { transcription: None, users: None, agents: Vec::new(), ..example };
     assert_eq!(of_example, Config { agents: Vec::new(), ..default }.with_methods_named());
 }
 
@@ -66,8 +66,9 @@ impl Config {
 }
 
 #[test]
-fn example_shows_defaults_of_agents_and_transcription() {
+fn example_shows_what_is_off_by_default() {
     let example = load(&uncommented()).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    assert!(example.users.is_some_and(|users| users.header == "x-forwarded-user"));
     let transcription = example.transcription.expect("a transcription service");
     let least = load("[transcription]\napi_key = \"s3cret\"").expect("fine").transcription.expect("a service");
     assert_eq!(transcription, least);
@@ -138,7 +139,7 @@ fn unknown_keys_name_file_line_and_nearest() {
 fn all_problems_are_reported_at_once() {
     let said = problems(
         "[server]\nbind = \"nowhere\"\nbase_path = \"/a\"\nsingle_route_path = \"/a/b/\"\nbody_limit = 0\n\
-         [runner]\nkind = \"postgres\"\nmax_threads = -1\nwhen_busy = true\n\
+         [runner]\nkind = \"postgres\"\nqueue_limit = -1\nwhen_busy = true\n\
          [cors]\norigins = [\"https://app.example.com/\"]\n\
          [forward_headers]\nallow = [\"x a\"]\n\
          [log]\nlevel = \"info,a=loud\"\nformat = 3\n\
@@ -217,6 +218,97 @@ fn origins_as_people_write_them() {
         problems("[cors]\norigins = [\"https://a.b/\"]")[0],
         "x.toml:2: cors.origins: `https://a.b/` is no origin as browsers send it; did you mean `https://a.b`?"
     );
+}
+
+#[test]
+fn threads_are_kept_in_a_file_unless_told_otherwise() {
+    let database = |text: &str, flags: &[(&'static str, &str)]| load_with(text, flags).expect("fine").runner.database;
+    let file = |path: &str| Database::File(path.into());
+    assert_eq!(database("", &[]), file("copilotkit.db"));
+    assert_eq!(database("[runner]\npath = \"/var/lib/threads.db\"\n", &[]), file("/var/lib/threads.db"));
+    assert_eq!(database("[runner]\nkind = \"memory\"\n", &[]), Database::Memory);
+    assert_eq!(database("[runner]\npath = \"a.db\"\n", &[("runner.database", "memory")]), Database::Memory);
+    assert_eq!(database("[runner]\nkind = \"memory\"\n", &[("runner.database", "b.db")]), file("b.db"));
+    assert_eq!(
+        problems("[runner]\nkind = \"memory\"\npath = \"a.db\"\n"),
+        ["x.toml:3: runner.path: threads in memory have no file; drop this, or set `kind = \"sqlite\"`"]
+    );
+    for nothing in ["", " ", ":memory:"] {
+        assert!(load_with("", &[("runner.database", nothing)]).is_err(), "{nothing}");
+    }
+}
+
+#[test]
+fn the_database_is_found_without_the_secrets_of_the_agents() {
+    let text = "[agents.a]\nurl = \"${NONE}\"\n[runner]\npath = \"a.db\"\nwobble = 1\n";
+    let file = FileText { path: Path::new("x.toml"), text };
+    assert_eq!(Config::load_database(Some(file), Overrides::new(), &env), Ok(Database::File("a.db".into())));
+    for text in ["[runner]\npath = \"${NONE}\"\n", "[runner]\nkind = 3\n", "[runner\n"] {
+        let file = FileText { path: Path::new("x.toml"), text };
+        let problems = Config::load_database(Some(file), Overrides::new(), &env).expect_err("not to be used");
+        assert_eq!(problems.len(), 1, "{problems:?}");
+    }
+}
+
+#[test]
+fn policies_as_people_write_them() {
+    let runner = |line: &str| load(&format!("[runner]\n{line}\n")).map(|config| config.runner);
+    for (name, policy) in [
+        ("reject", WhenBusy::Reject),
+        ("interrupt", WhenBusy::Interrupt),
+        ("enqueue", WhenBusy::Enqueue),
+        ("rollback", WhenBusy::Rollback),
+    ] {
+        assert_eq!(runner(&format!("when_busy = \"{name}\"")).expect("fine").when_busy, policy);
+    }
+    let unwatched = |value: &str| runner(&format!("when_unwatched = {value}")).map(|runner| runner.when_unwatched);
+    assert_eq!(unwatched("\"keep\""), Ok(WhenUnwatched::Keep));
+    assert_eq!(unwatched("\"stop\""), Ok(WhenUnwatched::Stop));
+    assert_eq!(unwatched("\"30s\""), Ok(WhenUnwatched::StopAfter(Duration::from_secs(30))));
+    assert_eq!(unwatched("30"), Ok(WhenUnwatched::StopAfter(Duration::from_secs(30))));
+    for wrong in ["0", "\"off\"", "true", "\"leave\""] {
+        assert!(unwatched(wrong).is_err(), "{wrong}");
+    }
+    assert!(runner("when_busy = \"supersede\"").is_err());
+    assert!(runner("lease = \"10ms\"").is_err());
+}
+
+#[test]
+fn retention_is_off_unless_told_otherwise() {
+    assert_eq!(load("").expect("fine").retention, None);
+    let retention = load("[retention]\nmax_age = \"90d\"\n").expect("fine").retention.expect("a retention");
+    assert_eq!(retention.max_age, Some(Duration::from_secs(90 * 86400)));
+    assert_eq!(retention.max_threads_per_owner, None);
+}
+
+#[test]
+fn users_are_told_apart_by_a_header_of_the_proxy() {
+    let users = load("[users]\nheader = \"X-User\"\n").expect("fine").users.expect("users");
+    assert_eq!((users.header.as_str(), users.name_header), ("x-user", None));
+    assert_eq!(load("").expect("fine").users, None);
+    assert!(problems("[users]\n")[0].starts_with("x.toml:1: users.header: missing"));
+    assert!(problems("[users]\nname_header = \"x-name\"\n")[0].starts_with("x.toml:1: users.header: missing"));
+    assert!(problems("[users]\nheader = \"a b\"\n")[0].ends_with("`a b` is no header name"));
+    // A token is no user: it would end up in lists and logs.
+    assert!(problems("[users]\nheader = \"Authorization\"\n")[0].contains("holds a secret"));
+}
+
+#[test]
+fn other_machines_are_let_in_only_if_users_are_told_apart_or_everybody_may_do_everything() {
+    for bind in ["0.0.0.0:4000", "[::]:4000", "192.168.1.2:80"] {
+        let server = format!("[server]\nbind = \"{bind}\"\n");
+        let said = problems(&server);
+        assert!(said[0].starts_with("x.toml:2: server.bind: other machines reach "), "{said:?}");
+        assert!(said[0].contains("--user-header") && said[0].contains("--allow-anonymous"), "{said:?}");
+        assert!(load(&format!("{server}[users]\nheader = \"x-user\"\n")).is_ok());
+        assert!(load(&format!("{server}allow_anonymous = true\n")).is_ok());
+        assert!(load_with(&server, &[("server.allow_anonymous", "true")]).is_ok());
+    }
+    for bind in ["127.0.0.1:1", "127.8.8.8:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+        assert!(load(&format!("[server]\nbind = \"{bind}\"\n")).is_ok(), "{bind}");
+    }
+    // What is wrong with the users is not said twice.
+    assert_eq!(problems("[server]\nbind = \"0.0.0.0:1\"\n[users]\nheader = \"a b\"\n").len(), 1);
 }
 
 #[test]

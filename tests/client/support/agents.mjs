@@ -84,14 +84,14 @@ const scripts = {
     emit.finished();
   },
 
-  /** Talks for about ten seconds, unless the user says "quick". */
+  /** Talks for a minute and a half, unless the user says "quick". */
   async slow(run, emit) {
     emit.started();
     if (run.lastWords.includes("quick")) {
       await emit.message("Quick answer.");
     } else {
       emit.open();
-      for (let tick = 0; tick < 400 && !run.gone; tick++) {
+      for (let tick = 0; tick < 3_600 && !run.gone; tick++) {
         emit.words(`tick ${tick} `);
         await pause(25);
       }

@@ -7,6 +7,7 @@ import { differences, judge, tell, unfounded } from "./story.mjs";
 
 export const AGENT = "planned";
 export const INTERRUPTED = "RUN_INTERRUPTED";
+export const SHUTDOWN = "RUNTIME_SHUTDOWN";
 
 /**
  * What is wrong, by kind: `lost` (shown or taken in, but not kept), `doubled` (shown twice, or not in order), `stuck`
@@ -30,6 +31,13 @@ export class Findings {
   }
 }
 
+/** What a process says that is about to end: about itself, not about the thread. A run's own end has an id where ids are asked for. */
+function isFarewell({ id, data }) {
+  if (id !== undefined || !data.includes(SHUTDOWN)) return false;
+  const { type, code } = JSON.parse(data);
+  return type === "RUN_ERROR" && code === SHUTDOWN;
+}
+
 /** Follows a thread across connections, going on each time behind the last event it got. */
 export class Follower {
   /** Everything it was shown, as one log. */
@@ -51,7 +59,7 @@ export class Follower {
     const reader = readEvents(`${runtime.url}/agent/${AGENT}/connect`, body, {
       headers,
       onFrame: (frame) => {
-        this.frames.push(frame);
+        if (!isFarewell(frame)) this.frames.push(frame);
         count += 1;
         return count < events;
       },
@@ -89,7 +97,9 @@ export class Watcher {
   check(runs, findings, { whole }) {
     const say = (kind, text) => findings.add(kind, this.threadId, `a watcher: ${text}`);
     if (this.frames.some(({ id }) => id !== undefined)) say("wrong", "an id that nobody asked for");
-    checkTold(this.frames, runs, whole, say);
+    // Whether its last event ends the run or the connection cannot be told.
+    const frames = this.frames.length && isFarewell(this.frames.at(-1)) ? this.frames.slice(0, -1) : this.frames;
+    checkTold(frames, runs, whole, say);
   }
 }
 
@@ -186,6 +196,9 @@ export class FollowedThread {
    */
   async verify(runtime, findings) {
     const say = (kind, text) => findings.add(kind, this.id, text);
+    // Read first while another process may still find out that the run is broken off, it comes as it was said; then as
+    // it is kept for good.
+    if (this.broken) await this.#read(runtime, say);
     const frames = await this.#read(runtime, say);
     const groups = byRun(frames.map(({ data }) => data));
     for (const [place, run] of this.kept.entries()) {
@@ -252,7 +265,10 @@ export class FollowedThread {
 
   /** A run that is not in the history. Nobody may have seen anything of it, its agent included. */
   #missing(ask, say) {
-    const shown = ask.reader?.frames.length ?? Infinity;
+    const frames = ask.reader?.frames;
+    // A process about to end takes no run.
+    const refused = frames?.length === 1 && isFarewell(frames[0]);
+    const shown = refused ? 0 : (frames?.length ?? Infinity);
     if (shown) say("lost", `run ${ask.runId} is not kept, and ${shown} events of it were shown`);
     else if (this.agent.runs.has(ask.runId)) say("lost", `run ${ask.runId} is not kept, and its agent was called`);
     this.messages = this.messages.filter((message) => message !== ask.message);
@@ -260,16 +276,22 @@ export class FollowedThread {
 
   #checkRun(run, ask, say) {
     const said = this.agent.runs.get(run.runId)?.said ?? [];
-    const { kept, problems } = judge(run, said, { state: this.kept.at(-1)?.state, code: INTERRUPTED });
+    const { kept, problems } = judge(run, said, { state: this.kept.at(-1)?.state, codes: [INTERRUPTED, SHUTDOWN] });
     for (const problem of problems) say("wrong", `run ${run.runId} as kept, ${problem}`);
-    const whole = ask.over === "end";
-    if (whole && kept < said.length) say("lost", `run ${run.runId} had ended with ${said.length} events, ${kept} are kept`);
+    const ended = ask.over === "end";
+    if (ended && kept < said.length && JSON.parse(run.terminal).code !== SHUTDOWN) {
+      say("lost", `run ${run.runId} had ended with ${said.length} events, ${kept} are kept`);
+    }
     if (ask.reader) {
       const seen = ask.reader.frames.map(({ data }) => data);
-      if (seen.length > kept) say("lost", `${seen.length} events of run ${run.runId} were shown, ${kept} are kept`);
-      if (whole && seen.length < said.length) say("lost", `${said.length} events of run ${run.runId} were said, ${seen.length} shown`);
-      const altered = seen.findIndex((json, place) => json !== (place ? said[place] : run.started));
+      const altered = seen.slice(0, kept).findIndex((json, place) => json !== (place ? said[place] : run.started));
       if (altered >= 0) say("lost", `event ${altered} of run ${run.runId} was shown as ${seen[altered].slice(0, 200)}`);
+      const told = tell(seen, this.kept.at(-1)?.state);
+      for (const problem of told.problems) say("doubled", `as shown to who asked, ${problem}`);
+      for (const text of told.runs.flatMap((shown) => (ended ? differences : unfounded)(shown, run))) {
+        say("lost", `run ${run.runId}, of which ${kept} events are kept and ${seen.length} were shown: ${text}`);
+      }
+      if (ended && !seen.length) say("lost", `run ${run.runId} ended without being shown`);
     }
 
     const known = new Set(this.kept.map(({ message }) => message?.id));

@@ -1,15 +1,15 @@
 // Starts the runtime under test and finds out where it listens.
 
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { descriptions } from "./agents.mjs";
+import { DEADLINE_MS } from "./wait.mjs";
 
 const BASE_PATH = "/api/copilotkit";
 const SINGLE_ROUTE_PATH = "/api/copilotkit-single";
-const START_TIMEOUT_MS = 15_000;
 
 // A test run that is broken off leaves no server behind: of themselves, neither a signal nor a closed pipe run "exit" handlers.
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.once(signal, () => process.exit(1));
@@ -119,7 +119,7 @@ ${sections}`,
         clearTimeout(timer);
         reject(new Error(`${binary()}: ${reason}\n${output}`));
       };
-      const timer = setTimeout(() => fail("did not say where it listens"), START_TIMEOUT_MS);
+      const timer = setTimeout(() => fail("did not say where it listens"), DEADLINE_MS);
       const read = (chunk) => {
         output += chunk;
         const found = output.match(/http:\/\/(?:127\.0\.0\.1|localhost):([1-9]\d*)\b.*\n/);
@@ -145,9 +145,9 @@ ${sections}`,
       hasEnded: () => child.exitCode !== null || child.signalCode !== null,
       output: () => output,
       kill: () => end("SIGKILL"),
-      /** Asks it to end; what does not within `patience` is killed. */
-      async stop(patience = 2_000) {
-        const impatience = setTimeout(() => child.kill("SIGKILL"), patience);
+      /** Asks it to end; what does not is killed in the end. */
+      async stop() {
+        const impatience = setTimeout(() => child.kill("SIGKILL"), DEADLINE_MS);
         const ended = await end("SIGTERM");
         clearTimeout(impatience);
         return ended;
@@ -168,6 +168,12 @@ ${sections}`,
         throw error;
       });
       return { ...started, url: origin + BASE_PATH, singleUrl: origin + SINGLE_ROUTE_PATH };
+    },
+    /** Runs another command of the program to its end: `{ status, output }`. */
+    command(...words) {
+      const args = [...words, "--config", config, ...(database ? ["--database", database] : [])];
+      const { status, stdout, stderr } = spawnSync(binary(), args, { cwd: directory, encoding: "utf8" });
+      return { status, output: stdout + stderr };
     },
     remove() {
       process.off("exit", discard);

@@ -11,7 +11,8 @@ import { highestToken } from "./plans.mjs";
  *     { runId, started, texts: {id → {start, text, end}}, calls: {id → {start, text, end}}, others, state, changed, terminal, count }
  *
  * where `started`, `start`, `end`, `terminal` and the `others` are events as they came, `text` is the joined deltas,
- * `state` the thread's state after the run, and `changed` whether the run said anything about it.
+ * `state` the thread's state after the run, and `changed` whether the run said anything about it. A run that failed
+ * before its agent had said a word is shown as its failure alone, with neither `runId` nor `started`.
  */
 export function tell(events, state = {}) {
   const runs = [];
@@ -27,8 +28,12 @@ export function tell(events, state = {}) {
       continue;
     }
     if (!run || run.terminal) {
-      wrong("outside of a run");
-      continue;
+      if (event.type !== "RUN_ERROR") {
+        wrong("outside of a run");
+        continue;
+      }
+      run = begun(undefined, undefined, run?.state ?? state);
+      runs.push(run);
     }
     run.count += 1;
     const [, family, piece] = event.type.match(/^(TEXT_MESSAGE|TOOL_CALL)_(START|CONTENT|ARGS|END)$/) ?? [];
@@ -122,8 +127,10 @@ export function unfounded(part, whole) {
 
 function compare(part, whole, holds) {
   const found = [];
-  if (part.runId !== whole.runId) found.push(unequal("the run", part.runId, whole.runId));
-  if (part.started !== whole.started) found.push(unequal("the start of the run", part.started, whole.started));
+  if (part.started) {
+    if (part.runId !== whole.runId) found.push(unequal("the run", part.runId, whole.runId));
+    if (part.started !== whole.started) found.push(unequal("the start of the run", part.started, whole.started));
+  }
   for (const family of ["texts", "calls"]) {
     for (const [id, { start, text }] of part[family]) {
       const stream = whole[family].get(id);
@@ -147,9 +154,10 @@ function compare(part, whole, holds) {
 /**
  * Holds a run as it was kept against what its agent had said, of which any beginning may have been kept.
  * Returns `{ kept, problems }`: how many of the said events are in it, and what else there is to say.
- * `code` is that of the `RUN_ERROR` which ends a run that was broken off.
+ * `codes` are those of the `RUN_ERROR` which ends a run that was broken off.
  */
-export function judge(kept, said, { state, code }) {
+export function judge(kept, said, { state, codes }) {
+  if (!kept.started) return { kept: 0, problems: ["the run is kept without its start"] };
   const count = keptCount(kept);
   if (count > said.length) {
     return { kept: count, problems: [`event ${count} is kept, but the agent said only ${said.length}`] };
@@ -164,16 +172,16 @@ export function judge(kept, said, { state, code }) {
     problems.push(unequal("the start of the run", JSON.stringify(started), beginning[0]));
   }
   expected.started = kept.started;
-  if (!expected.terminal) close(expected, kept, code, problems);
+  if (!expected.terminal) close(expected, kept, codes, problems);
   return { kept: count, problems: [...problems, ...differences(kept, expected)] };
 }
 
 /** Adds to what was said the events that whoever closes the run must have put there. */
-function close(expected, kept, code, problems) {
+function close(expected, kept, codes, problems) {
   const made = (what, json, fields) => {
     const event = json && JSON.parse(json);
     const right = event && Object.entries(fields).every(([name, value]) => event[name] === value) && !("n" in event);
-    if (!right) problems.push(`${what} is not closed as it should be: ${shortened(json)}`);
+    if (!right || (event.code && !codes.includes(event.code))) problems.push(`${what} is not closed as it should be: ${shortened(json)}`);
     return json;
   };
   for (const [messageId, stream] of expected.texts) {
@@ -187,7 +195,7 @@ function close(expected, kept, code, problems) {
       expected.others.push(made(`the result of ${toolCallId}`, results.shift(), { type: "TOOL_CALL_RESULT", toolCallId, role: "tool" }));
     }
   }
-  expected.terminal = made("the run", kept.terminal, { type: "RUN_ERROR", code });
+  expected.terminal = made("the run", kept.terminal, { type: "RUN_ERROR" });
 }
 
 /** How many of the agent's events are in a run as it was kept. */

@@ -1,6 +1,7 @@
 // Waiting for something to become true, with a deadline and a readable failure.
 
-export const DEADLINE_MS = 8_000;
+/** Nothing takes so long, however busy the machine: it will not happen. */
+export const DEADLINE_MS = 60_000;
 
 /** Resolves with the first truthy answer of `condition`; fails after `timeout` with `what` in the message. */
 export async function until(condition, what, timeout = DEADLINE_MS) {

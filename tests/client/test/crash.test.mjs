@@ -9,17 +9,26 @@ import { seeded, seedOf } from "../support/random.mjs";
 
 const kills = Number(process.env.CRASH_KILLS ?? 50);
 
-ownTest("nothing anybody saw is lost when the runtime is killed, and no thread is stuck", { timeout: Infinity }, async (t) => {
+/** Kills the runtime so many times, and wants to find nothing. */
+async function survive(t, options) {
   const seed = seedOf("CRASH_SEED");
   t.diagnostic(`CRASH_SEED=${seed}`);
-  const progress = (course) => {
+  const onKill = (course) => {
     if (kills > 100 && course.kills % 50 === 0) process.stdout.write(`${course}\n`);
   };
-  const course = await crash({ kills, random: seeded(seed), database: "copilotkit.db", onKill: progress });
+  const course = await crash({ random: seeded(seed), database: "copilotkit.db", onKill, ...options });
   t.diagnostic(String(course));
-  assert.ok(course.interrupted >= kills / 2, "too few runs were broken off to prove anything");
+  assert.ok(course.interrupted >= options.kills / 2, "too few runs were broken off to prove anything");
   assert.equal(course.findings.list.length, 0, `CRASH_SEED=${seed}: ${course.findings}`);
-});
+}
+
+ownTest("nothing anybody saw is lost when the runtime is killed, and no thread is stuck", { timeout: Infinity }, (t) =>
+  survive(t, { kills }),
+);
+
+ownTest("nor when another process on the same database lives on", { timeout: Infinity }, (t) =>
+  survive(t, { kills: Math.ceil(kills / 4), witness: true }),
+);
 
 ownTest("a runner that keeps nothing would be found out", async () => {
   const { findings } = await crash({ kills: 3, random: seeded(1), database: "memory" });

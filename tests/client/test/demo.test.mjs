@@ -95,7 +95,7 @@ demo([core], statement("the agent can be stopped"), async (client) => {
   const session = await open(client);
   const { done } = await session.begin("Hello there, tell me something");
   session.stop();
-  await within(done, "the stopped run to end", 5_000);
+  await within(done, "the stopped run to end");
   assert.equal(session.types.at(-1), "RUN_FINISHED");
   assert.deepEqual(session.errors, []);
 });

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { randomBytes, randomUUID } from "node:crypto";
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { after, before } from "node:test";
 import { startAgents } from "../support/agents.mjs";
 import { clients, core } from "../support/clients.mjs";
@@ -13,8 +13,6 @@ import { inputOf, readEvents } from "../support/sse.mjs";
 import { until, within } from "../support/wait.mjs";
 
 const DATABASE = "threads.db";
-/** So late that nothing will come any more. */
-const NEVER_MS = 30_000;
 
 const started = {};
 
@@ -47,7 +45,7 @@ async function call(runtime, method, path, body) {
 async function say(runtime, agent, threadId, text) {
   const message = { id: randomUUID(), role: "user", content: text };
   const reader = readEvents(`${runtime.url}/agent/${agent}/run`, inputOf(threadId, randomUUID(), [message]));
-  await within(reader.done, `the run of ${text}`, NEVER_MS);
+  await within(reader.done, `the run of ${text}`);
   return reader.frames.map(({ data }) => JSON.parse(data));
 }
 
@@ -73,7 +71,7 @@ forEachOwn(clients, "a conversation goes on over a restart, its state too", (cli
     const first = await place.start();
     const session = await client.open(first, { agent: "state" });
     await session.say("count");
-    await first.stop(NEVER_MS);
+    await first.stop();
 
     const second = await place.start();
     const reloaded = await client.open(second, { agent: "state", threadId: session.threadId });
@@ -84,7 +82,7 @@ forEachOwn(clients, "a conversation goes on over a restart, its state too", (cli
     assert.equal(reloaded.state.count, session.state.count + 1);
     assert.equal(reloaded.messages.length, 4);
     assert.deepEqual(reloaded.errors, []);
-    await second.stop(NEVER_MS);
+    await second.stop();
   }),
 );
 
@@ -112,13 +110,13 @@ ownTest("threads, names, archives, messages and states are after a restart what 
     assert.equal(entry(ids[0]).name, "«Zoë» 🙂");
     assert.deepEqual([entry(ids[1]).archived, entry(ids[2]).archived], [true, false]);
     assert.deepEqual(before[ids[3]].messages.messages, []);
-    await first.stop(NEVER_MS);
+    await first.stop();
     const second = await place.start();
     assert.deepEqual(await everything(second, ids), before, "after a proper end");
     await second.kill();
     const last = await place.start();
     assert.deepEqual(await everything(last, ids), before, "after a kill");
-    await last.stop(NEVER_MS);
+    await last.stop();
   }),
 );
 
@@ -127,7 +125,7 @@ forEachOwn(clients, "a process that is told to end during a run ends it, keeps i
     const first = await place.start();
     const session = await client.open(first, { agent: "gated" });
     const { done } = await session.begin("hello");
-    const { code, signal } = await first.stop(NEVER_MS);
+    const { code, signal } = await first.stop();
     await done;
     assert.deepEqual([code, signal], [0, null], first.output());
     assert.equal(session.events.at(-1).code, "RUNTIME_SHUTDOWN");
@@ -139,7 +137,51 @@ forEachOwn(clients, "a process that is told to end during a run ends it, keeps i
     assert.equal(reloaded.events.at(-1).code, "RUNTIME_SHUTDOWN");
     await reloaded.say("and now?");
     assert.equal(reloaded.answer, "You said: and now?");
-    await second.stop(NEVER_MS);
+    await second.stop();
+  }),
+);
+
+ownTest("a process that is killed while it makes the database leaves one that opens", () =>
+  inPlace(async (place) => {
+    for (let ms = 0; ms < 40; ms += 2) {
+      for (const name of readdirSync(place.directory)) {
+        if (name.startsWith(DATABASE)) rmSync(place.path(name));
+      }
+      const killed = place.launch();
+      await new Promise((resolve) => setTimeout(resolve, ms));
+      await killed.kill();
+      const runtime = await place.start();
+      assert.equal((await say(runtime, "text", "first", "hello")).at(-1).type, "RUN_FINISHED");
+      await runtime.stop();
+    }
+  }),
+);
+
+ownTest("a thread that was deleted stays deleted, whatever happens next, and leaves no word in the file", () =>
+  inPlace(async (place) => {
+    let runtime = await place.start();
+    const word = `secret-${randomUUID()}`;
+    // Long, as an attachment is, and short.
+    await say(runtime, "text", "over", `${word} `.repeat(2_000));
+    const running = say(runtime, "gated", "running", word);
+    await started.agents.arrived("gated", "running");
+    for (const id of ["over", "running"]) {
+      const agentId = id === "over" ? "text" : "gated";
+      await call(runtime, "DELETE", `/threads/${id}`, { agentId });
+    }
+    await runtime.kill();
+    started.agents.release("running");
+    await running;
+
+    runtime = await place.start();
+    for (const id of ["over", "running"]) {
+      assert.deepEqual((await call(runtime, "GET", `/threads/${id}/messages`)).messages, []);
+    }
+    assert.deepEqual((await call(runtime, "GET", "/threads?includeArchived=true")).threads, []);
+    await runtime.stop();
+    for (const name of readdirSync(place.directory).filter((name) => name.startsWith(DATABASE))) {
+      assert.equal(readFileSync(place.path(name)).includes(word), false, name);
+    }
   }),
 );
 
@@ -147,7 +189,7 @@ forEachOwn(clients, "a process that is told to end during a run ends it, keeps i
 async function filled(place) {
   const runtime = await place.start();
   await say(runtime, "text", "kept", "hello");
-  await runtime.stop(NEVER_MS);
+  await runtime.stop();
 }
 
 /** The program does not start, says why in a line or two, and touches nothing. */
@@ -156,7 +198,7 @@ async function refuses(place, database, says) {
   const content = () => (existsSync(path) && !isDirectory(path) ? readFileSync(path) : undefined);
   const before = content();
   const attempt = place.launch();
-  const { code } = await within(attempt.exited, "the program to end", NEVER_MS);
+  const { code } = await within(attempt.exited, "the program to end");
   const output = attempt.output();
   assert.equal(code, 1, output);
   assert.match(output, says);
@@ -199,7 +241,7 @@ ownTest("a database of a newer program is refused with a clear text, and left as
     writeFileSync(place.path(DATABASE), bytes);
     const runtime = await place.start();
     assert.equal((await call(runtime, "GET", "/threads/kept/messages")).messages.length, 2);
-    await runtime.stop(NEVER_MS);
+    await runtime.stop();
   }),
 );
 
@@ -242,7 +284,7 @@ function sqlite(path) {
     async execute(statement) {
       const mark = randomUUID();
       child.stdin.write(`${statement};\n.print ${mark}\n`);
-      await until(() => output.includes(mark), statement, NEVER_MS);
+      await until(() => output.includes(mark), statement);
     },
     /** Without an end of its own it lets go of everything. */
     end: () => child.kill("SIGKILL"),
@@ -288,13 +330,12 @@ ownTest("while another program locks the database runs fail with a clear text; t
     await until(
       async () => (await say(runtime, "text", "speaking", "and now?")).at(-1).type === "RUN_FINISHED",
       "the thread to be free again",
-      NEVER_MS,
     );
     // What had been shown of the broken run is kept.
     const { messages } = await call(runtime, "GET", "/threads/speaking/messages");
     assert.equal(messages[0].id, input.messages[0].id);
     assert.ok(messages[1].content.startsWith(shownText(broken)), messages[1].content);
-    await runtime.stop(NEVER_MS);
+    await runtime.stop();
   }),
 );
 
@@ -329,13 +370,13 @@ ownTest("when the disk is full runs fail with a clear text, and nothing kept is 
       }
     };
     await read(limited);
-    await limited.stop(NEVER_MS);
+    await limited.stop();
 
     const unlimited = await place.start();
     await read(unlimited);
     for (const { threadId } of [...kept, { threadId: "new" }]) {
       assert.equal((await say(unlimited, "text", threadId, "now?")).at(-1).type, "RUN_FINISHED");
     }
-    await unlimited.stop(NEVER_MS);
+    await unlimited.stop();
   }),
 );

@@ -1,4 +1,5 @@
-// Two processes on one database: a thread is one thread, whichever of them a client talks to.
+// Two processes on one database: a thread is one thread, whichever of them a client talks to. The times that are promised
+// are measured and printed.
 
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
@@ -14,9 +15,6 @@ import { agentSection, agentSections, external, install } from "../support/runti
 import { inputOf, readEvents } from "../support/sse.mjs";
 import { differences, tell } from "../support/story.mjs";
 import { until, within } from "../support/wait.mjs";
-
-/** So late that somebody must have been forgotten. The times that are promised are measured and printed. */
-const FORGOTTEN_MS = 30_000;
 
 const started = {};
 
@@ -49,7 +47,7 @@ async function say(runtime, agent, threadId, text) {
     `${runtime.url}/agent/${agent}/run`,
     inputOf(threadId, runId, [{ id: randomUUID(), role: "user", content: text }]),
   );
-  await within(reader.done, `the run of ${text}`, FORGOTTEN_MS);
+  await within(reader.done, `the run of ${text}`);
   return reader.frames.map(({ data }) => JSON.parse(data));
 }
 
@@ -103,7 +101,7 @@ forEachOwn(clients, "a client of one process follows a run of the other to its e
   const { done } = await session.begin("hello");
   const watcher = await client.open(started.b, { agent: "gated", threadId: session.threadId });
   const watched = watcher.restore();
-  await until(() => watcher.answer === "before ", () => `the watcher to catch up; ${watcher.story}`, FORGOTTEN_MS);
+  await until(() => watcher.answer === "before ", () => `the watcher to catch up; ${watcher.story}`);
   assert.equal(watcher.agent.isRunning, true);
 
   started.agents.release(session.threadId);
@@ -126,11 +124,11 @@ ownTest("what the other process says comes as it was said, and soon", async (t) 
     const running = readEvents(`${started.a.url}/agent/planned/run`, inputOf(threadId, runId, [message]), {
       onFrame: () => void at.a.push(performance.now()),
     });
-    await until(() => at.a.length > 0, "the run to begin", FORGOTTEN_MS);
+    await until(() => at.a.length > 0, "the run to begin");
     const watching = readEvents(`${started.b.url}/agent/planned/connect`, inputOf(threadId, "watch"), {
       onFrame: () => void at.b.push(performance.now()),
     });
-    await within(Promise.all([running.done, watching.done]), "both streams to end", FORGOTTEN_MS);
+    await within(Promise.all([running.done, watching.done]), "both streams to end");
     const [told, said] = [watching, running].map(({ frames }) => tell(frames.map(({ data }) => data)));
     assert.deepEqual(told.problems, []);
     assert.deepEqual(differences(told.runs[0], said.runs[0]), []);
@@ -142,7 +140,7 @@ ownTest("what the other process says comes as it was said, and soon", async (t) 
   lags.sort((x, y) => x - y);
   const median = quantile(lags, 0.5);
   t.diagnostic(`behind the other process by ${median.toFixed(1)} ms (median), ${quantile(lags, 0.99).toFixed(1)} ms (p99)`);
-  assert.ok(median < 2_000, `${median} ms behind`);
+  assert.ok(median < 5_000, `${median} ms behind`);
 });
 
 ownTest("a client can go from one process to the other behind the last event it saw", async () => {
@@ -169,10 +167,10 @@ forEachOwn(cores, "a stop in one process ends the run in the other", async (clie
   const run = await started.agents.arrived("slow", session.threadId);
   assert.equal(await stop(started.b, "slow", session.threadId, { runId: "another-run" }), false);
   assert.equal(await stop(started.b, "slow", session.threadId, { runId: run.input.runId }), true);
-  await within(done, () => `the stopped run to end; ${session.story}`, FORGOTTEN_MS);
+  await within(done, () => `the stopped run to end; ${session.story}`);
   assert.equal(session.types.at(-1), "RUN_FINISHED");
   assert.deepEqual(session.errors, []);
-  await until(() => run.aborted, "the agent's connection to be closed", FORGOTTEN_MS);
+  await until(() => run.aborted, "the agent's connection to be closed");
 
   assert.equal(await stop(started.b, "slow", session.threadId), false);
   await session.say("quick");
@@ -187,8 +185,8 @@ ownTest("a stop in the other process reaches the agent soon", async (t) => {
     const run = await started.agents.arrived("slow", threadId);
     const asked = performance.now();
     // The agent may have been called before the other process can see the run.
-    await until(() => stop(started.b, "slow", threadId), "the run to be there", FORGOTTEN_MS);
-    await until(() => run.aborted, "the agent's connection to be closed", FORGOTTEN_MS);
+    await until(() => stop(started.b, "slow", threadId), "the run to be there");
+    await until(() => run.aborted, "the agent's connection to be closed");
     times.push(performance.now() - asked);
     assert.equal((await answer).at(-1).type, "RUN_FINISHED");
   }
@@ -214,11 +212,11 @@ forEachOwn(clients, "when a process is killed, the other shows the part of the a
   await started.agents.arrived("gated", threadId);
   const watcher = await client.open(started.b, { agent: "gated", threadId });
   const watched = watcher.restore();
-  await until(() => watcher.answer === "before ", () => `the watcher to catch up; ${watcher.story}`, FORGOTTEN_MS);
+  await until(() => watcher.answer === "before ", () => `the watcher to catch up; ${watcher.story}`);
 
   await started.a.kill();
   await broken;
-  await within(watched, () => `the watcher to be told; ${watcher.story}`, FORGOTTEN_MS);
+  await within(watched, () => `the watcher to be told; ${watcher.story}`);
   assert.deepEqual(watcher.types.slice(-2), ["TEXT_MESSAGE_END", "RUN_ERROR"]);
   assert.equal(watcher.events.at(-1).code, INTERRUPTED);
 
@@ -240,7 +238,6 @@ ownTest("when a process is killed, the other takes runs on its threads within th
     await until(
       async () => (await say(started.b, "text", threadId, "and now?")).at(-1).type === "RUN_FINISHED",
       `a run on ${threadId}`,
-      FORGOTTEN_MS,
     );
     return performance.now() - killed;
   });
@@ -261,16 +258,46 @@ forEachOwn(cores, "when a process is told to end, its runs end properly and the 
   const { done } = await session.begin("tell me a long story");
   const watcher = await client.open(started.b, { agent: "slow", threadId: session.threadId });
   const watched = watcher.restore();
-  await until(() => watcher.answer.startsWith("tick 0"), () => `the watcher to catch up; ${watcher.story}`, FORGOTTEN_MS);
+  await until(() => watcher.answer.startsWith("tick 0"), () => `the watcher to catch up; ${watcher.story}`);
 
-  const { code } = await started.a.stop(FORGOTTEN_MS);
+  const { code } = await started.a.stop();
   assert.equal(code, 0, started.a.output());
-  await within(Promise.all([done, watched]), "both streams to end", FORGOTTEN_MS);
+  await within(Promise.all([done, watched]), "both streams to end");
   for (const { events } of [session, watcher]) assert.equal(events.at(-1).code, "RUNTIME_SHUTDOWN");
   assert.deepEqual(watcher.transcript, session.transcript);
 
   await watcher.say("quick");
   assert.equal(watcher.answer, "Quick answer.");
+});
+
+ownTest("a process that hangs loses its runs to the other, and finds out when it goes on", async (t) => {
+  const threadId = randomUUID();
+  const broken = say(started.a, "gated", threadId, "hello");
+  await started.agents.arrived("gated", threadId);
+  const shown = readEvents(`${started.b.url}/agent/gated/connect`, inputOf(threadId, "watch"));
+  await until(() => shown.frames.some(({ data }) => data.includes("before ")), "the run to be kept");
+  process.kill(started.a.pid, "SIGSTOP");
+  const stopped = performance.now();
+  await until(
+    async () => (await say(started.b, "text", threadId, "and now?")).at(-1).type === "RUN_FINISHED",
+    "a run of the other process",
+  );
+  t.diagnostic(`a run of a hanging process's thread, ${Math.ceil(performance.now() - stopped)} ms after it hung`);
+  await within(shown.done, "the watcher to be told");
+  assert.equal(JSON.parse(shown.frames.at(-1).data).code, INTERRUPTED);
+
+  process.kill(started.a.pid, "SIGCONT");
+  started.agents.release(threadId);
+  const last = (await broken).at(-1);
+  assert.equal(last.type, "RUN_ERROR");
+  assert.equal((await say(started.a, "text", threadId, "and you?")).at(-1).type, "RUN_FINISHED");
+  for (const runtime of [started.a, started.b]) {
+    const { messages } = await json(runtime, `/threads/${threadId}/messages`);
+    assert.deepEqual(
+      messages.map(({ content }) => content),
+      ["hello", "before ", "and now?", "You said: and now?", "and you?", "You said: and you?"],
+    );
+  }
 });
 
 ownTest("processes that start on a new file at the same moment both serve", async () => {

@@ -4,7 +4,8 @@ import { forEach, useRuntime } from "../support/harness.mjs";
 import { until, within } from "../support/wait.mjs";
 
 const started = useRuntime();
-const PROMPTLY_MS = 4_000;
+/** Long before the agent would have ended by itself. */
+const PROMPTLY_MS = 30_000;
 
 /** A session whose slow run has been stopped and has ended. */
 async function stopped(client) {

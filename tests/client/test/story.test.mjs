@@ -40,7 +40,7 @@ function brokenOff(said, count) {
 function found(events, said, atLeast) {
   const { runs, problems } = tell(events);
   if (runs.length !== 1) return [...problems, `${runs.length} runs`];
-  const verdict = judge(runs[0], said, { code: INTERRUPTED });
+  const verdict = judge(runs[0], said, { codes: [INTERRUPTED] });
   return [...problems, ...verdict.problems, ...(verdict.kept < atLeast ? [`only ${verdict.kept} kept`] : [])];
 }
 

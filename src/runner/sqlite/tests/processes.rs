@@ -267,7 +267,7 @@ fn a_lease_is_dead_when_it_was_not_renewed_while_somebody_looked() {
     let lease = || Lease::new(place.path().to_owned(), lasts, Arc::default());
     let (mut one, mut two) = (lease(), lease());
     let epoch = one.hold(&connection).unwrap();
-    let run = "INSERT INTO open_runs VALUES (1, 1, ?1, 0, 0, 'r', 'a', '{}')";
+    let run = "INSERT INTO open_runs VALUES (1, 1, ?1, 0, 0, 0, 'r', 'a', '{}')";
     connection.execute(run, [epoch]).unwrap();
     let start = Instant::now();
     let mut dead = |seconds| two.dead(&connection, start + Duration::from_secs_f64(seconds)).unwrap();
