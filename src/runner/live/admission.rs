@@ -158,13 +158,38 @@ impl LiveRun {
     }
 }
 
+/// Frees a thread from a run that is not the store's any more: another process took this one for dead, or the thread
+/// was deleted. The run itself learns it when its agent speaks, which may be never. False if there is no such run.
+pub(super) async fn free_from_lost(shared: &Shared, thread: &ThreadKey) -> bool {
+    match stop_lost(shared, thread).await {
+        Some(lost) => lost.leaves(Phase::Begun).await == Phase::Over,
+        None => false,
+    }
+}
+
+async fn stop_lost(shared: &Shared, thread: &ThreadKey) -> Option<Arc<LiveRun>> {
+    let holder = shared.places.holder(thread)?;
+    let run = holder.log.run()?;
+    // A store that fails tells nothing.
+    let active = shared.store.active(thread).await.ok()?;
+    if active.is_some_and(|active| active.run == run) {
+        return None;
+    }
+    holder.ask_to_stop(StopReason::User);
+    Some(holder)
+}
+
 /// Waits for the run's turn, here and among the processes that share the store, and begins it.
 ///
 /// What waits is boxed: few runs do, and all would carry the room for it as long as they live.
 pub(super) async fn begin(shared: &Shared, run: &LiveRun, new: NewRun) -> Result<Begun, NotBegun> {
     let give_up = Patience::of(run);
     if run.phase() == Phase::Waiting {
-        Box::pin(give_up.or(run, async { Ok(run.leaves(Phase::Waiting).await) })).await?;
+        let turn = async {
+            stop_lost(shared, &run.log.thread).await;
+            Ok(run.leaves(Phase::Waiting).await)
+        };
+        Box::pin(give_up.or(run, turn)).await?;
     }
     let mut interrupted = None;
     loop {
