@@ -29,10 +29,11 @@ fn the_start_says_where_threads_are_kept() {
 
 #[test]
 #[cfg(unix)]
-fn a_new_database_is_for_its_owner_only() {
+fn a_new_database_and_its_copies_are_for_their_owner_only() {
     let place = Place::new();
     let _served = place.serve(&[]);
-    for file in ["copilotkit.db", "copilotkit.db-wal", "copilotkit.db-shm"] {
+    place.said(&["db", "backup", "copy.db"]);
+    for file in ["copilotkit.db", "copilotkit.db-wal", "copilotkit.db-shm", "copy.db"] {
         let of_file = fs::metadata(place.path(file)).expect("a file").permissions();
         let mode = std::os::unix::fs::PermissionsExt::mode(&of_file);
         assert_eq!(mode & 0o077, 0, "{file} {mode:o}");
