@@ -105,9 +105,9 @@ export class Course {
         killed ??= this.#kill(runtime).then(resolve);
       };
       // At a moment of the clock, or with an event that has just come.
-      const delay = random.between(1, 450);
+      const delay = random.between(1, 300);
       setTimeout(kill, delay);
-      const events = random.chance(0.5) ? random.between(1, 800) : Infinity;
+      const events = random.chance(0.5) ? random.between(1, 600) : Infinity;
       let seen = 0;
       this.onFrame = () => {
         seen += 1;
