@@ -86,8 +86,11 @@ fn calls(transcript: &Transcript, played: &Played, ids: &mut Ids, found: &mut Ve
             true => entry.path,
             false => ids.text(&entry.path),
         };
-        if entry.plane == "runner" {
-            entry.frame[2] = ids.fill(&entry.frame[2]);
+        if let Some(thread) = entry.body.as_mut().and_then(|body| body.get_mut("threadId")) {
+            *thread = ids.fill(thread);
+        }
+        if let Some(topic) = entry.frame.get_mut(2) {
+            *topic = ids.fill(topic);
         }
         filled.push(entry);
     }

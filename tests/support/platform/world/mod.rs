@@ -9,6 +9,8 @@ mod inspect;
 mod lock;
 mod memories;
 mod messages;
+#[cfg(test)]
+mod tests;
 mod threads;
 mod tokens;
 
