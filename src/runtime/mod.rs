@@ -153,6 +153,7 @@ impl CopilotRuntime {
         caller: &Caller,
         found: FoundAgent,
         input: RunAgentInput,
+        head: &Parts,
         headers: HeaderMap,
     ) -> Result<Reply, PlatformFailure> {
         match &self.shared.mode {
@@ -162,7 +163,7 @@ impl CopilotRuntime {
                 Ok(Reply::Stream(self.shown(caller, &agent_id, stream)))
             }
             Mode::Platform(platform) => {
-                Box::pin(platform.run(caller, found, input, headers)).await.map(Reply::Bootstrap)
+                Box::pin(platform.run(caller, found, input, head, headers)).await.map(Reply::Bootstrap)
             }
         }
     }

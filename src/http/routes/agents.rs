@@ -21,7 +21,7 @@ pub(super) async fn run(face: &Face, caller: &Caller, agent_id: &str, call: Call
     let agent = find(face, &call.head, agent_id, Some(RUN_FAILED)).await?;
     let input = read_input(face, call.body).await?;
     let headers = face.forwarding.forwarded(&call.head.headers);
-    Ok(answer(face, face.runtime.run(caller, agent, input, headers).await?))
+    Ok(answer(face, face.runtime.run(caller, agent, input, &call.head, headers).await?))
 }
 
 pub(super) async fn connect(face: &Face, caller: &Caller, agent_id: &str, call: Call) -> Result<Response, ApiError> {

@@ -1,14 +1,14 @@
 //! Why the platform did not do what a client asked for (intelligence.md chapter 2).
 
-use crate::intelligence::PlatformError;
+use crate::intelligence::{NoLearningContainer, PlatformError};
 use crate::runner::StartError;
 
 /// Each becomes an answer of its own.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PlatformFailure {
     /// The application's choice of a learning container is none.
-    #[error("the learning container could not be resolved: {0}")]
-    LearningContainer(String),
+    #[error(transparent)]
+    LearningContainer(#[from] NoLearningContainer),
     #[error("the thread could not be found or created: {0}")]
     InitializeThread(PlatformError),
     /// Another run holds the thread.

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::Caller;
 use super::titles::Titles;
-use crate::intelligence::Intelligence;
+use crate::intelligence::{Intelligence, JoinToken};
 use crate::runner::{IntelligenceRunner, PlatformStop};
 
 pub(crate) use failure::{Operation, PlatformFailure};
@@ -26,7 +26,7 @@ pub(super) struct Platform {
 }
 
 /// With this a client listens to the platform: what a run or a connect answers.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Bootstrap {
     thread_id: String,
@@ -36,12 +36,7 @@ pub(crate) struct Bootstrap {
     realtime: Realtime,
 }
 
-/// Opens the platform to whoever has it. Not to be logged.
-#[derive(PartialEq, Eq, Serialize)]
-#[serde(transparent)]
-struct JoinToken(String);
-
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Realtime {
     client_url: String,
@@ -71,12 +66,12 @@ impl Platform {
         Ok(connected.map(|connected| self.bootstrap(connected.thread_id, None, connected.join_token)))
     }
 
-    fn bootstrap(&self, thread_id: String, run_id: Option<String>, join_token: String) -> Bootstrap {
+    fn bootstrap(&self, thread_id: String, run_id: Option<String>, join_token: JoinToken) -> Bootstrap {
         let realtime = Realtime {
             client_url: self.intelligence.client_url().to_owned(),
             topic: format!("thread:{thread_id}"),
         };
-        Bootstrap { thread_id, run_id, join_token: JoinToken(join_token), realtime }
+        Bootstrap { thread_id, run_id, join_token, realtime }
     }
 
     /// The canonical id of a thread on which the caller may stop this agent's run.
@@ -105,11 +100,5 @@ impl Platform {
             titles.close().await;
         }
         self.runner.shutdown(deadline).await;
-    }
-}
-
-impl std::fmt::Debug for JoinToken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("JoinToken(…)")
     }
 }

@@ -3,11 +3,14 @@
 use std::collections::HashSet;
 
 use http::HeaderMap;
+use http::request::Parts;
 use tracing::{debug, info_span, warn};
 
 use super::{Bootstrap, Platform, PlatformFailure};
 use crate::agui::{Message, RunAgentInput};
-use crate::intelligence::{LockError, LockRequest, NewThread, PlatformError, PlatformThread, ThreadUpdate};
+use crate::intelligence::{
+    LockError, LockRequest, NewThread, PlatformError, PlatformThread, RunIdentity, ThreadUpdate, message_ids,
+};
 use crate::runner::{PlatformRun, RunRequest};
 use crate::runtime::titles::Question;
 use crate::runtime::{Caller, FoundAgent, names};
@@ -25,21 +28,28 @@ impl Platform {
         caller: &Caller,
         found: FoundAgent,
         mut input: RunAgentInput,
+        head: &Parts,
         headers: HeaderMap,
     ) -> Result<Bootstrap, PlatformFailure> {
         let user_id = caller.user_id();
-        let container = self.intelligence.learning_container().await.map_err(PlatformFailure::LearningContainer)?;
-        let thread = self.thread(user_id, &found.id, &input.thread_id, container.as_deref()).await;
-        let thread = thread.map_err(PlatformFailure::InitializeThread)?;
+        let run = RunIdentity::new(head, user_id, &found.id, &input.thread_id, &input.run_id);
+        let learning_container_id = self.intelligence.learning_container(run).await?;
+        let new = NewThread {
+            thread_id: input.thread_id.clone(),
+            agent_id: found.id.to_string(),
+            name: None,
+            learning_container_id,
+        };
+        let thread = self.thread(user_id, &new).await.map_err(PlatformFailure::InitializeThread)?;
         if thread.created && thread.thread.name.is_none() {
             self.name(caller, &found, &input, &headers);
         }
         let wanted = LockRequest {
-            thread_id: &input.thread_id,
-            run_id: &input.run_id,
-            user_id,
-            agent_id: &found.id,
-            learning_container_id: container.as_deref(),
+            thread_id: new.thread_id,
+            run_id: input.run_id.clone(),
+            user_id: user_id.to_owned(),
+            agent_id: new.agent_id,
+            learning_container_id: new.learning_container_id,
         };
         let (run, lock) = self.intelligence.acquire_lock(&wanted).await.map_err(|error| match error {
             LockError::Platform(cause) if cause.status() == Some(409) => PlatformFailure::LockHeld,
@@ -48,7 +58,8 @@ impl Platform {
         })?;
         input.thread_id.clone_from(&run.thread_id);
         input.run_id.clone_from(&run.run_id);
-        let kept = match self.intelligence.message_ids(user_id, &input.thread_id).await {
+        let history = self.intelligence.thread_messages(user_id, &input.thread_id).await;
+        let kept = match history.and_then(|history| message_ids(&history)) {
             Ok(kept) => kept,
             Err(cause) => {
                 lock.release().await;
@@ -63,23 +74,16 @@ impl Platform {
     }
 
     /// The caller's thread, made if there is none.
-    async fn thread(
-        &self,
-        user_id: &str,
-        agent_id: &str,
-        thread_id: &str,
-        learning_container_id: Option<&str>,
-    ) -> Result<Found, PlatformError> {
+    async fn thread(&self, user_id: &str, new: &NewThread) -> Result<Found, PlatformError> {
         let existing = |thread| Found { thread, created: false };
-        match self.intelligence.get_thread(user_id, thread_id).await {
+        match self.intelligence.get_thread(user_id, &new.thread_id).await {
             Err(missing) if missing.status() == Some(404) => {}
             found => return found.map(existing),
         }
-        let new = NewThread { thread_id, agent_id, name: None, learning_container_id };
-        match self.intelligence.create_thread(user_id, &new).await {
+        match self.intelligence.create_thread(user_id, new).await {
             // Somebody else was faster.
             Err(exists) if exists.status() == Some(409) => {
-                self.intelligence.get_thread(user_id, thread_id).await.map(existing)
+                self.intelligence.get_thread(user_id, &new.thread_id).await.map(existing)
             }
             made => made.map(|thread| Found { thread, created: true }),
         }
@@ -101,7 +105,7 @@ impl Platform {
         let span = info_span!("title", thread.id = thread_id, user.id = user_id);
         titles.spawn(span, async move {
             let name = question.answer().await.unwrap_or_else(|| fallback.to_string());
-            let update = ThreadUpdate { name: Some(Some(name)), archived: None };
+            let update = ThreadUpdate { name: Some(name.into()), archived: None };
             match intelligence.update_thread(&user_id, &agent_id, &thread_id, &update).await {
                 Ok(_) => debug!("the thread has a name"),
                 Err(failure) => warn!(error = %failure, "the platform did not take the name of the thread"),

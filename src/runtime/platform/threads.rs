@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{Operation, PlatformFailure};
-use crate::intelligence::{Intelligence, ListThreads, PlatformError, ThreadUpdate};
+use crate::intelligence::{Intelligence, JoinToken, ListThreads, PlatformError, ThreadUpdate};
 use crate::runtime::threads::{Listing, ThreadChange, ThreadsError};
 use crate::runtime::users::is_identifier;
 
@@ -17,6 +17,7 @@ impl PlatformThreads<'_> {
     pub(in crate::runtime) async fn list(&self, listing: Listing) -> Result<Bytes, ThreadsError> {
         let Listing { agent_id, include_archived, limit, after, .. } = listing;
         let agent_id = agent_id.filter(|agent_id| is_identifier(agent_id)).ok_or(ThreadsError::ListNeedsAgent)?;
+        let limit = limit.map(|limit| limit.to_string());
         let wanted = ListThreads { agent_id, include_archived, limit, cursor: after };
         self.intelligence.list_threads(self.user_id, &wanted).await.map_err(failed(Operation::List))
     }
@@ -27,8 +28,7 @@ impl PlatformThreads<'_> {
         agent_id: &str,
         change: ThreadChange,
     ) -> Result<Bytes, ThreadsError> {
-        let thread = self.update(id, agent_id, change, Operation::Update).await?;
-        Ok(thread)
+        self.update(id, agent_id, change, Operation::Update).await
     }
 
     pub(in crate::runtime) async fn archive(&self, id: &str, agent_id: &str) -> Result<(), ThreadsError> {
@@ -44,10 +44,10 @@ impl PlatformThreads<'_> {
         operation: Operation,
     ) -> Result<Bytes, ThreadsError> {
         check(agent_id)?;
-        let name = change.name.map(|name| name.map(|name| name.to_string()));
-        let update = ThreadUpdate { name, archived: change.archived };
+        let name = change.name.map(|name| name.as_deref().into());
+        let update = ThreadUpdate { name, archived: change.archived.map(Into::into) };
         let thread = self.intelligence.update_thread(self.user_id, agent_id, id, &update).await;
-        Ok(thread.map_err(failed(operation))?.into_json())
+        Ok(thread.map_err(failed(operation))?.json.get().to_owned().into())
     }
 
     pub(in crate::runtime) async fn delete(&self, id: &str, agent_id: &str) -> Result<(), ThreadsError> {
@@ -74,7 +74,7 @@ impl PlatformThreads<'_> {
     }
 
     /// What opens the channel of the caller's thread list.
-    pub(in crate::runtime) async fn subscribe(&self) -> Result<String, ThreadsError> {
+    pub(in crate::runtime) async fn subscribe(&self) -> Result<JoinToken, ThreadsError> {
         self.intelligence.subscribe_threads(self.user_id).await.map_err(failed(Operation::Subscribe))
     }
 

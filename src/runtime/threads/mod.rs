@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::platform::{PlatformFailure, PlatformThreads};
 use super::{Caller, CopilotRuntime, Mode};
+use crate::intelligence::JoinToken;
 use crate::runner::{InvalidCursor, RunnerError, StoreError};
 use local::LocalThreads;
 
@@ -157,7 +158,7 @@ impl Threads<'_> {
     }
 
     /// What opens the channel on which the list of threads changes. There is one on the platform alone.
-    pub(crate) async fn subscribe(&self) -> Result<String, ThreadsError> {
+    pub(crate) async fn subscribe(&self) -> Result<JoinToken, ThreadsError> {
         match self {
             Threads::Local(_) => Err(ThreadsUnsupported.into()),
             Threads::Platform(threads) => threads.subscribe().await,
