@@ -25,7 +25,7 @@ const MAX_KEEP_ALIVE: Duration = Duration::from_millis(2_147_483_647);
 /// keeps the threads: this runtime ([`CopilotRuntime::builder`]) or the Intelligence platform
 /// ([`CopilotRuntime::on_intelligence`]).
 #[must_use = "a builder does nothing until `build`"]
-pub struct Builder<Threads = LocalThreads> {
+pub struct Builder<Threads = KeptHere> {
     agents: Agents,
     per_request: Option<AgentSource>,
     threads: Threads,
@@ -37,7 +37,7 @@ pub struct Builder<Threads = LocalThreads> {
 
 /// This runtime keeps the threads.
 #[derive(Default)]
-pub struct LocalThreads {
+pub struct KeptHere {
     runner: Option<Arc<dyn AgentRunner>>,
     users: Users,
     policies: RequestPolicies,
@@ -45,7 +45,7 @@ pub struct LocalThreads {
 }
 
 /// The Intelligence platform keeps the threads.
-pub struct PlatformThreads {
+pub struct KeptByPlatform {
     intelligence: Intelligence,
     users: Users,
 }
@@ -72,7 +72,7 @@ pub enum BuildError {
 
 impl Default for Builder {
     fn default() -> Builder {
-        Builder::keeping(LocalThreads::default())
+        Builder::keeping(KeptHere::default())
     }
 }
 
@@ -105,12 +105,12 @@ impl CopilotRuntime {
     ///     .build()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn on_intelligence<F, R>(intelligence: Intelligence, identify: F) -> Builder<PlatformThreads>
+    pub fn on_intelligence<F, R>(intelligence: Intelligence, identify: F) -> Builder<KeptByPlatform>
     where
         F: Fn(&Parts) -> R + Send + Sync + 'static,
         R: Future<Output = Result<User, IdentifyError>> + Send + 'static,
     {
-        Builder::keeping(PlatformThreads { intelligence, users: Users::identified_by(identify) })
+        Builder::keeping(KeptByPlatform { intelligence, users: Users::identified_by(identify) })
     }
 }
 
@@ -203,7 +203,7 @@ impl<Threads> Builder<Threads> {
     }
 }
 
-impl Builder<LocalThreads> {
+impl Builder<KeptHere> {
     /// Who runs the agents and keeps their threads. Default: [`MemoryRunner`].
     pub fn runner(mut self, runner: impl AgentRunner) -> Builder {
         self.threads.runner = Some(Arc::new(runner));
@@ -264,7 +264,7 @@ impl Builder<LocalThreads> {
     /// # Errors
     /// [`BuildError`] names the setting and what to do.
     pub fn build(self) -> Result<CopilotRuntime, BuildError> {
-        self.assemble(|LocalThreads { runner, users, policies, generate_thread_names }| {
+        self.assemble(|KeptHere { runner, users, policies, generate_thread_names }| {
             let runner = runner.unwrap_or_else(|| Arc::new(MemoryRunner::new()));
             let titles = generate_thread_names.then(Titles::default);
             (users, Mode::Local(Local { runner, policies, titles }))
@@ -272,13 +272,13 @@ impl Builder<LocalThreads> {
     }
 }
 
-impl Builder<PlatformThreads> {
+impl Builder<KeptByPlatform> {
     /// The runtime.
     ///
     /// # Errors
     /// [`BuildError`] names the setting and what to do.
     pub fn build(self) -> Result<CopilotRuntime, BuildError> {
-        self.assemble(|PlatformThreads { intelligence, users }| {
+        self.assemble(|KeptByPlatform { intelligence, users }| {
             (users, Mode::Platform(Box::new(Platform::new(intelligence))))
         })
     }
@@ -290,14 +290,14 @@ impl<Threads> fmt::Debug for Builder<Threads> {
     }
 }
 
-impl fmt::Debug for LocalThreads {
+impl fmt::Debug for KeptHere {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LocalThreads").field("users", &self.users).finish_non_exhaustive()
+        f.debug_struct("KeptHere").field("users", &self.users).finish_non_exhaustive()
     }
 }
 
-impl fmt::Debug for PlatformThreads {
+impl fmt::Debug for KeptByPlatform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PlatformThreads").field("users", &self.users).finish_non_exhaustive()
+        f.debug_struct("KeptByPlatform").field("users", &self.users).finish_non_exhaustive()
     }
 }

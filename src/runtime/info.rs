@@ -127,7 +127,8 @@ impl CopilotRuntime {
             suggestions: true,
             intelligence: intelligence.map(|intelligence| RealtimeInfo { ws_url: intelligence.client_url() }),
             inspector_metadata: intelligence.map(|_| true),
-            inspector_learning: intelligence.and_then(|intelligence| intelligence.has_learning_container().then_some(true)),
+            inspector_learning: intelligence
+                .and_then(|intelligence| intelligence.has_learning_container().then_some(true)),
             a2ui_enabled: options.a2ui.is_some(),
             a2ui: options.a2ui.as_ref().map(|a2ui| A2uiInfo { enabled: true, agents: a2ui.agents.as_deref() }),
             open_generative_ui_enabled: options.open_generative_ui,

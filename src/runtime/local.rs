@@ -9,9 +9,7 @@ use super::policies::RequestPolicies;
 use super::titles::Titles;
 use super::{Caller, FoundAgent, names};
 use crate::agui::{Event, Frames, RunAgentInput};
-use crate::runner::{
-    AgentRunner, ConnectRequest, FrameStream, RunRequest, RunnerError, StopRequest, Stopped, codes,
-};
+use crate::runner::{AgentRunner, ConnectRequest, FrameStream, RunRequest, RunnerError, StopRequest, Stopped, codes};
 
 /// A runner, and how it is used.
 pub(super) struct Local {

@@ -24,7 +24,7 @@ use crate::intelligence::Intelligence;
 use crate::runner::{FrameStream, PlatformStop, RunRequest, RunnerError, Stopped, run_stateless};
 use crate::transcription::TranscriptionService;
 
-pub use builder::{A2ui, BuildError, Builder, LocalThreads, PlatformThreads};
+pub use builder::{A2ui, BuildError, Builder, KeptByPlatform, KeptHere};
 pub(crate) use feed::DebugFeed;
 pub(crate) use info::Mount;
 use local::Local;

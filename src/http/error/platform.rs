@@ -18,7 +18,9 @@ pub(super) fn answer(failure: &PlatformFailure) -> Response {
         F::InitializeThread(cause) => (passed_on(cause.status()), "Failed to initialize thread".to_owned(), None),
         F::LockHeld => (409, "Thread lock denied".to_owned(), None),
         F::Lock(_) => (502, "Thread lock denied".to_owned(), None),
-        F::NoCredentials => (502, "Run connection credentials not available".to_owned(), Some(NO_CREDENTIALS.to_owned())),
+        F::NoCredentials => {
+            (502, "Run connection credentials not available".to_owned(), Some(NO_CREDENTIALS.to_owned()))
+        }
         F::History(_) => (502, "Thread history lookup failed".to_owned(), None),
         F::Start(cause) => (502, "Failed to start runner".to_owned(), Some(cause.to_string())),
         F::Connect(cause) => {

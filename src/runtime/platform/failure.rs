@@ -36,7 +36,11 @@ pub(crate) enum PlatformFailure {
     #[error("the platform did not acknowledge the end of the run")]
     StopUnacknowledged,
     #[error("the platform failed to {}: {cause}", operation.name())]
-    Threads { operation: Operation, #[source] cause: PlatformError },
+    Threads {
+        operation: Operation,
+        #[source]
+        cause: PlatformError,
+    },
 }
 
 /// What was asked about threads.

@@ -15,7 +15,7 @@ use crate::intelligence::{Intelligence, JoinToken};
 use crate::runner::{IntelligenceRunner, PlatformStop};
 
 pub(crate) use failure::{Operation, PlatformFailure};
-pub(super) use threads::PlatformThreads;
+pub(crate) use threads::PlatformThreads;
 
 /// The platform, and who runs agents for it.
 pub(super) struct Platform {
@@ -67,10 +67,8 @@ impl Platform {
     }
 
     fn bootstrap(&self, thread_id: String, run_id: Option<String>, join_token: JoinToken) -> Bootstrap {
-        let realtime = Realtime {
-            client_url: self.intelligence.client_url().to_owned(),
-            topic: format!("thread:{thread_id}"),
-        };
+        let realtime =
+            Realtime { client_url: self.intelligence.client_url().to_owned(), topic: format!("thread:{thread_id}") };
         Bootstrap { thread_id, run_id, join_token, realtime }
     }
 

@@ -68,7 +68,8 @@ impl Platform {
         };
         let new_messages = unknown(&input.messages, &kept);
         let user_id = user_id.into();
-        let started = PlatformRun { agent_id: found.id, agent: found.agent, input, headers, new_messages, user_id, lock };
+        let started =
+            PlatformRun { agent_id: found.id, agent: found.agent, input, headers, new_messages, user_id, lock };
         self.runner.start(started).await.map_err(PlatformFailure::Start)?;
         Ok(self.bootstrap(run.thread_id, Some(run.run_id), run.join_token))
     }

@@ -8,13 +8,13 @@ use crate::runtime::threads::{Listing, ThreadChange, ThreadsError};
 use crate::runtime::users::is_identifier;
 
 /// The threads of one caller, on the platform. It is told who asks with every call, and hides the threads of others.
-pub(in crate::runtime) struct PlatformThreads<'p> {
+pub(crate) struct PlatformThreads<'p> {
     pub(super) intelligence: &'p Intelligence,
     pub(super) user_id: &'p str,
 }
 
 impl PlatformThreads<'_> {
-    pub(in crate::runtime) async fn list(&self, listing: Listing) -> Result<Bytes, ThreadsError> {
+    pub(crate) async fn list(&self, listing: Listing) -> Result<Bytes, ThreadsError> {
         let Listing { agent_id, include_archived, limit, after, .. } = listing;
         let agent_id = agent_id.filter(|agent_id| is_identifier(agent_id)).ok_or(ThreadsError::ListNeedsAgent)?;
         let limit = limit.map(|limit| limit.to_string());
@@ -22,16 +22,11 @@ impl PlatformThreads<'_> {
         self.intelligence.list_threads(self.user_id, &wanted).await.map_err(failed(Operation::List))
     }
 
-    pub(in crate::runtime) async fn change(
-        &self,
-        id: &str,
-        agent_id: &str,
-        change: ThreadChange,
-    ) -> Result<Bytes, ThreadsError> {
+    pub(crate) async fn change(&self, id: &str, agent_id: &str, change: ThreadChange) -> Result<Bytes, ThreadsError> {
         self.update(id, agent_id, change, Operation::Update).await
     }
 
-    pub(in crate::runtime) async fn archive(&self, id: &str, agent_id: &str) -> Result<(), ThreadsError> {
+    pub(crate) async fn archive(&self, id: &str, agent_id: &str) -> Result<(), ThreadsError> {
         let change = ThreadChange { archived: Some(true), ..ThreadChange::default() };
         self.update(id, agent_id, change, Operation::Archive).await.map(drop)
     }
@@ -50,31 +45,31 @@ impl PlatformThreads<'_> {
         Ok(thread.map_err(failed(operation))?.json.get().to_owned().into())
     }
 
-    pub(in crate::runtime) async fn delete(&self, id: &str, agent_id: &str) -> Result<(), ThreadsError> {
+    pub(crate) async fn delete(&self, id: &str, agent_id: &str) -> Result<(), ThreadsError> {
         check(agent_id)?;
         self.intelligence.delete_thread(self.user_id, agent_id, id).await.map_err(failed(Operation::Delete))
     }
 
-    pub(in crate::runtime) async fn messages(&self, id: &str) -> Result<Bytes, ThreadsError> {
+    pub(crate) async fn messages(&self, id: &str) -> Result<Bytes, ThreadsError> {
         self.intelligence.thread_messages(self.user_id, id).await.map_err(failed(Operation::Messages))
     }
 
     /// As one JSON array. The platform does not ask whose thread it is, so this does (Node does not).
-    pub(in crate::runtime) async fn events(&self, id: &str) -> Result<String, ThreadsError> {
+    pub(crate) async fn events(&self, id: &str) -> Result<String, ThreadsError> {
         self.check_owner(id, Operation::Events).await?;
         let events = self.intelligence.inspect_events(id).await.map_err(failed(Operation::Events))?;
         Ok(format!("{{\"events\":{}}}", events.get()))
     }
 
     /// `null` if there is none. As with events, whose thread it is is asked first.
-    pub(in crate::runtime) async fn state(&self, id: &str) -> Result<String, ThreadsError> {
+    pub(crate) async fn state(&self, id: &str) -> Result<String, ThreadsError> {
         self.check_owner(id, Operation::State).await?;
         let state = self.intelligence.inspect_state(id).await.map_err(failed(Operation::State))?;
         Ok(format!("{{\"state\":{}}}", state.as_ref().map_or("null", |state| state.get())))
     }
 
     /// What opens the channel of the caller's thread list.
-    pub(in crate::runtime) async fn subscribe(&self) -> Result<JoinToken, ThreadsError> {
+    pub(crate) async fn subscribe(&self) -> Result<JoinToken, ThreadsError> {
         self.intelligence.subscribe_threads(self.user_id).await.map_err(failed(Operation::Subscribe))
     }
 

@@ -17,10 +17,7 @@ pub(crate) struct LocalThreads<'r> {
 }
 
 impl<'r> LocalThreads<'r> {
-    pub(super) fn of(
-        caller: &'r Caller,
-        runner: &'r dyn AgentRunner,
-    ) -> Result<LocalThreads<'r>, ThreadsUnsupported> {
+    pub(super) fn of(caller: &'r Caller, runner: &'r dyn AgentRunner) -> Result<LocalThreads<'r>, ThreadsUnsupported> {
         let store = runner.threads().ok_or(ThreadsUnsupported)?;
         Ok(LocalThreads { caller, store, runner })
     }
