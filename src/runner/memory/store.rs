@@ -322,6 +322,11 @@ impl ThreadStore for MemoryStore {
         let inner = self.inner.lock();
         at_once(inner.threads.get(thread).and_then(|thread| thread.open.as_ref()).map(Open::as_active))
     }
+    fn open_runs(&self, owner: &Owner) -> BoxFuture<'_, Result<Vec<OpenRun>, StoreError>> {
+        let inner = self.inner.lock();
+        let owned = inner.threads.iter().filter(|(key, _)| key.owner == *owner);
+        at_once(owned.filter_map(|(_, thread)| thread.open.as_ref()).map(Open::run).collect())
+    }
     fn ask_to_stop(&self, stop: AskedStop) -> BoxFuture<'_, Result<bool, StoreError>> {
         let mut inner = self.inner.lock();
         at_once(inner.open(&stop.run).is_some() && inner.stops.ask(stop))

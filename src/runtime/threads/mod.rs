@@ -7,9 +7,7 @@ mod record;
 use std::sync::Arc;
 
 use super::{Caller, CopilotRuntime};
-use crate::runner::{
-    AgentRunner, RunnerError, StopRequest, StoreError, ThreadCursor, ThreadPatch, ThreadQuery, ThreadStore,
-};
+use crate::runner::{AgentRunner, RunnerError, StoreError, ThreadCursor, ThreadPatch, ThreadQuery, ThreadStore};
 
 pub(crate) use record::{ThreadPage, ThreadRecord};
 
@@ -91,15 +89,14 @@ impl Threads<'_> {
         entry.map(ThreadRecord::from).ok_or(ThreadsError::NotFound)
     }
 
-    /// Stops what runs on a thread and forgets all of it.
+    /// Ends what runs on a thread or waits for it, and forgets all of it.
     pub(crate) async fn delete(&self, id: &str) -> Result<(), ThreadsError> {
-        let thread = self.caller.thread(id);
-        self.runner.stop(StopRequest { thread: thread.clone(), run_id: None }).await?;
-        if self.store.delete(&thread).await? { Ok(()) } else { Err(ThreadsError::NotFound) }
+        let found = self.runner.delete_thread(&self.caller.thread(id)).await?;
+        if found { Ok(()) } else { Err(ThreadsError::NotFound) }
     }
 
-    /// Forgets every thread of the caller.
+    /// The same, of every thread of the caller.
     pub(crate) async fn clear(&self) -> Result<(), ThreadsError> {
-        Ok(self.store.clear(self.caller.owner()).await?)
+        Ok(self.runner.clear_threads(self.caller.owner()).await?)
     }
 }
