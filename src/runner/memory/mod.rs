@@ -5,6 +5,7 @@ mod search;
 mod stops;
 mod store;
 mod thread;
+mod threads;
 
 use std::sync::Arc;
 use std::time::Duration;
