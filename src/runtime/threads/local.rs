@@ -2,7 +2,7 @@
 
 use super::record::{ThreadPage, ThreadRecord};
 use super::{Listing, ThreadChange, ThreadsError, ThreadsUnsupported};
-use crate::runner::{AgentRunner, StopRequest, ThreadPatch, ThreadQuery, ThreadStore};
+use crate::runner::{AgentRunner, ThreadPatch, ThreadQuery, ThreadStore};
 use crate::runtime::Caller;
 
 /// How many threads a page has at most, and where the client names no limit: as many as the reference runtime ever
@@ -39,12 +39,11 @@ impl<'r> LocalThreads<'r> {
     }
 
     pub(super) async fn delete(&self, id: &str) -> Result<(), ThreadsError> {
-        let thread = self.caller.thread(id);
-        self.runner.stop(StopRequest { thread: thread.clone(), run_id: None }).await?;
-        if self.store.delete(&thread).await? { Ok(()) } else { Err(ThreadsError::NotFound) }
+        let found = self.runner.delete_thread(&self.caller.thread(id)).await?;
+        if found { Ok(()) } else { Err(ThreadsError::NotFound) }
     }
 
     pub(super) async fn clear(&self) -> Result<(), ThreadsError> {
-        Ok(self.store.clear(self.caller.owner()).await?)
+        Ok(self.runner.clear_threads(self.caller.owner()).await?)
     }
 }

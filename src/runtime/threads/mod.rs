@@ -117,7 +117,7 @@ impl Threads<'_> {
         }
     }
 
-    /// Stops what runs on a thread and forgets all of it.
+    /// Ends what runs on a thread or waits for it, and forgets all of it.
     pub(crate) async fn delete(&self, id: &str, agent_id: &str) -> Result<(), ThreadsError> {
         match self {
             Threads::Local(threads) => threads.delete(id).await,
