@@ -250,7 +250,8 @@ impl CopilotRuntime {
     }
 
     pub(crate) fn memory_routes_exposed(&self) -> bool {
-        self.shared.options.expose_memory_routes
+        let has_policy = self.intelligence().is_some_and(Intelligence::has_memory_policy);
+        has_policy || self.shared.options.expose_memory_routes
     }
 
     pub(crate) fn debug_feed(&self) -> Option<&DebugFeed> {
