@@ -45,11 +45,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     if gateway(&config.runner_url, "/runner") != gateway(&config.client_url, "/client") {
         return Err("runnerUrl and clientUrl must be /runner and /client of one gateway".into());
     }
-    let intelligence = Intelligence::builder()
-        .api_url(config.api_url)
-        .ws_url(config.runner_url)
-        .api_key(config.api_key)
-        .build()?;
+    let intelligence =
+        Intelligence::builder().api_url(config.api_url).ws_url(config.runner_url).api_key(config.api_key).build()?;
     let mut runtime = CopilotRuntime::on_intelligence(intelligence, |head: &Parts| ready(Ok(claimed(head))))
         .agent("default", HttpAgent::new(&config.agent_url)?);
     if config.a2ui.is_some_and(|a2ui| a2ui != false) {

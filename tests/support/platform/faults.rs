@@ -166,12 +166,7 @@ mod tests {
     #[test]
     fn a_push_is_found_by_the_number_of_an_event() {
         let faults = Faults::default();
-        faults.add(Fault {
-            at: Occasion::Push { run: None, seq: Some(3) },
-            deed: Deed::Drop,
-            skip: 0,
-            times: 1,
-        });
+        faults.add(Fault { at: Occasion::Push { run: None, seq: Some(3) }, deed: Deed::Drop, skip: 0, times: 1 });
         assert_eq!(faults.take(&Now::Push { run: "r", seqs: &[1, 2] }), None);
         assert_eq!(faults.take(&Now::Push { run: "r", seqs: &[3, 4] }), Some(Deed::Drop));
     }

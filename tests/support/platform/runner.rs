@@ -136,8 +136,7 @@ impl Connection {
             None => {}
         }
         let batches = self.shared.batches;
-        let joined =
-            self.shared.with(|world| world.join_runner(&frame.topic, &frame.payload, batches, &Now::read()));
+        let joined = self.shared.with(|world| world.join_runner(&frame.topic, &frame.payload, batches, &Now::read()));
         if let Ok(response) = &joined {
             self.conduct.joined(frame, response);
             self.channel = Some((frame.topic.clone(), frame.join_ref.clone()));

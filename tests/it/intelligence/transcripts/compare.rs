@@ -33,11 +33,11 @@ pub(crate) fn differences(transcript: &Transcript, played: &Played) -> Vec<Unlik
 }
 
 fn answers(transcript: &Transcript, played: &Played, ids: &mut Ids, found: &mut Vec<Unlike>) {
-    let mut responses: Vec<&Entry> = transcript.entries.iter().filter(|entry| entry.is("browser", "response")).collect();
+    let mut responses: Vec<&Entry> =
+        transcript.entries.iter().filter(|entry| entry.is("browser", "response")).collect();
     for request in transcript.entries.iter().filter(|entry| entry.is("browser", "request")) {
-        let is_answer = |answer: &&Entry| {
-            answer.n > request.n && answer.method == request.method && answer.path == request.path
-        };
+        let is_answer =
+            |answer: &&Entry| answer.n > request.n && answer.method == request.method && answer.path == request.path;
         let Some(at) = responses.iter().position(is_answer) else { continue };
         let recorded = responses.remove(at);
         let at = format!("#{} {} {}", request.n, request.method, request.path);

@@ -43,7 +43,8 @@ impl Recorded {
 impl Director for Recorded {
     fn answer(&self, call: &Call, _own: &Answer) -> Option<Answer> {
         let (mut coming, mut ids) = (self.coming.lock(), self.ids.lock());
-        let is_it = |coming: &Coming, ids: &mut Ids| coming.method == call.method && ids.matches(&coming.path, &call.path);
+        let is_it =
+            |coming: &Coming, ids: &mut Ids| coming.method == call.method && ids.matches(&coming.path, &call.path);
         let at = coming.iter().position(|coming| is_it(coming, &mut ids))?;
         let mut answer = coming.remove(at).answer;
         answer.body = answer.body.map(|body| ids.fill(&body));

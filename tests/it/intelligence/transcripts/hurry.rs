@@ -14,10 +14,7 @@ const MOMENT: Duration = Duration::from_millis(4);
 const LONGEST: Duration = Duration::from_secs(70);
 
 /// Waits until something holds, or until nothing can make it so. `changed` tells of everything that happens.
-pub(crate) async fn until(
-    mut holds: impl FnMut() -> bool,
-    mut changed: impl AsyncFnMut(),
-) -> bool {
+pub(crate) async fn until(mut holds: impl FnMut() -> bool, mut changed: impl AsyncFnMut()) -> bool {
     let mut forward = Duration::ZERO;
     while !holds() {
         if timeout(if forward.is_zero() { QUIET } else { MOMENT }, changed()).await.is_ok() {

@@ -45,9 +45,11 @@ impl Ids {
         match recorded {
             Value::String(text) => self.text(text).into(),
             Value::Array(items) => items.iter().map(|item| self.fill(item)).collect(),
-            Value::Object(fields) => {
-                fields.iter().map(|(name, value)| (self.text(name), self.fill(value))).collect::<serde_json::Map<_, _>>().into()
-            }
+            Value::Object(fields) => fields
+                .iter()
+                .map(|(name, value)| (self.text(name), self.fill(value)))
+                .collect::<serde_json::Map<_, _>>()
+                .into(),
             other => other.clone(),
         }
     }

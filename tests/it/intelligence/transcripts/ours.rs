@@ -35,8 +35,7 @@ pub(crate) fn service(
 fn intelligence(options: &RuntimeOptions, platform: &Platform) -> Result<Intelligence, String> {
     let Settings { generate_thread_names, lock_ttl_seconds, lock_heartbeat_interval_seconds, lock_key_prefix } =
         &options.runtime;
-    let mut builder =
-        Intelligence::builder().api_key(API_KEY).api_url(platform.api_url()).ws_url(platform.ws_url());
+    let mut builder = Intelligence::builder().api_key(API_KEY).api_url(platform.api_url()).ws_url(platform.ws_url());
     if let Some(id) = options.learning_container_id.clone() {
         builder = builder.learning_container_by(move |_| ready(Ok(Some(id.clone()))));
     }

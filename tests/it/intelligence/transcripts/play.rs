@@ -144,9 +144,11 @@ impl Stage<'_> {
             missing
         };
         let mut grown = self.platform.grown();
-        let changed = async || tokio::select! {
-            _ = grown.changed() => {}
-            () = self.news.notified() => {}
+        let changed = async || {
+            tokio::select! {
+                _ = grown.changed() => {}
+                () = self.news.notified() => {}
+            }
         };
         match hurry::until(|| missing().is_empty(), changed).await {
             true => Ok(()),

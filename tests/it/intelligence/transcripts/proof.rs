@@ -29,9 +29,8 @@ fn as_recorded(transcript: &Transcript) -> Played {
     let mut answers = BTreeMap::new();
     let mut responses: Vec<&Entry> = entries.iter().filter(|entry| entry.is("browser", "response")).collect();
     for request in entries.iter().filter(|entry| entry.is("browser", "request")) {
-        let is_answer = |answer: &&Entry| {
-            answer.n > request.n && answer.method == request.method && answer.path == request.path
-        };
+        let is_answer =
+            |answer: &&Entry| answer.n > request.n && answer.method == request.method && answer.path == request.path;
         let Some(at) = responses.iter().position(is_answer) else { continue };
         answers.insert(request.n, answer(responses.remove(at)));
     }
@@ -129,9 +128,7 @@ fn what_a_runtime_does_to_the_platform_is_compared() {
 
 #[test]
 fn what_a_runner_brings_is_compared() {
-    let push = |played: &Played| {
-        played.entries.iter().position(|entry| !entry.pushed().is_empty()).expect("a push")
-    };
+    let push = |played: &Played| played.entries.iter().position(|entry| !entry.pushed().is_empty()).expect("a push");
     assert!(
         is_found("agent-forged-identity", |played| {
             let at = push(played);

@@ -59,7 +59,8 @@ pub(crate) fn unlike(recorded: &Value, ours: &Value, at: &str, free: &[&str], id
 
 /// Whether two texts are the same JSON object or list, written differently.
 fn same_json(recorded: &str, ours: &str, ids: &mut Ids) -> bool {
-    let value = |text: &str| serde_json::from_str::<Value>(text).ok().filter(|value| value.is_object() || value.is_array());
+    let value =
+        |text: &str| serde_json::from_str::<Value>(text).ok().filter(|value| value.is_object() || value.is_array());
     let (Some(recorded), Some(ours)) = (value(recorded), value(ours)) else { return false };
     let mut found = Vec::new();
     unlike(&recorded, &ours, "", &[], ids, &mut found);

@@ -53,9 +53,7 @@ impl World {
         };
         let journal = self.threads.get(thread_id).map(|thread| thread.journal.as_slice()).unwrap_or_default();
         let after = match (&mode, params["last_seen_event_id"].as_str()) {
-            (Mode::Connect, Some(id)) => {
-                journal.iter().position(|row| row.id == id).map_or(journal.len(), |at| at + 1)
-            }
+            (Mode::Connect, Some(id)) => journal.iter().position(|row| row.id == id).map_or(journal.len(), |at| at + 1),
             _ => 0,
         };
         Ok(Feed {
@@ -83,9 +81,11 @@ impl World {
             }
         }
         feed.next = thread.journal.len();
-        let control = || json!({
-            "thread_id": feed.thread_id, "organization_id": ORGANIZATION, "latestEventId": thread.latest(),
-        });
+        let control = || {
+            json!({
+                "thread_id": feed.thread_id, "organization_id": ORGANIZATION, "latestEventId": thread.latest(),
+            })
+        };
         let has_begun = feed.mode == Mode::Connect || !due.is_empty();
         if !feed.is_replayed && has_begun {
             due.push(("replay_complete", control()));

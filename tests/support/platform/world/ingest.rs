@@ -57,9 +57,15 @@ impl World {
         if self.holder(&run.thread_id, now).is_some_and(other) && run.ended.is_none() {
             return Err(refusal("invalid_lock"));
         }
-        let mut fresh = Vec::new();
+        let mut fresh: Vec<&Value> = Vec::new();
         for event in events {
-            match self.check(run_id, &run, event) {
+            let checked = match self.check(run_id, &run, event) {
+                Ok(true) if fresh.iter().any(|other| id_of(other) == id_of(event)) => {
+                    Err("an id that another event has".to_owned())
+                }
+                checked => checked,
+            };
+            match checked {
                 Ok(false) => {}
                 Ok(true) => {
                     let seq = event["metadata"]["cpki_event_seq"].as_u64().unwrap_or_default();
@@ -130,7 +136,7 @@ impl World {
         let mut stored = event.clone();
         stored["organization_id"] = ORGANIZATION.into();
         stored["metadata"]["cpki_ingested"] = new_id().into();
-        let id = event["metadata"]["cpki_event_id"].as_str().unwrap_or_default().to_owned();
+        let id = id_of(event).to_owned();
         self.event_ids.insert(id.clone());
         let row = Row { run_id: run_id.to_owned(), id, event: stored };
         let Some(thread) = self.threads.get_mut(thread_id) else { return };
@@ -165,4 +171,8 @@ impl World {
     pub(crate) fn events_of(&self, run_id: &str) -> Vec<Value> {
         self.runs.get(run_id).map(|run| run.events.values().cloned().collect()).unwrap_or_default()
     }
+}
+
+fn id_of(event: &Value) -> &str {
+    event["metadata"]["cpki_event_id"].as_str().unwrap_or_default()
 }

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::super::call::{Answer, Call};
-use super::threads::{self, Thread};
 use super::World;
+use super::threads::{self, Thread};
 
 impl Thread {
     /// Every message, in the platform's form: tool calls are flat.
@@ -37,7 +37,8 @@ fn apply(messages: &mut Vec<Value>, event: &Value) {
             }
         }
         "TOOL_CALL_START" => {
-            let parent = if event["parentMessageId"].is_string() { &event["parentMessageId"] } else { &event["toolCallId"] };
+            let parent =
+                if event["parentMessageId"].is_string() { &event["parentMessageId"] } else { &event["toolCallId"] };
             let at = place(messages, parent, &"assistant".into());
             let call = json!({ "id": event["toolCallId"], "name": event["toolCallName"], "args": "" });
             match messages[at]["toolCalls"].as_array_mut() {
@@ -84,9 +85,7 @@ fn flat(message: &Value) -> Value {
         }
     }
     if let Some(calls) = message["toolCalls"].as_array() {
-        let call = |call: &Value| {
-            json!({ "id": call["id"], "name": call["function"]["name"], "args": call["function"]["arguments"] })
-        };
+        let call = |call: &Value| json!({ "id": call["id"], "name": call["function"]["name"], "args": call["function"]["arguments"] });
         flat["toolCalls"] = calls.iter().map(call).collect();
     }
     flat

@@ -1,8 +1,8 @@
 //! What the platform knows: no sockets, and no clock but the one it is told. A copy is a trial: what a call would do
 //! can be seen without having done it.
 
-mod answers;
 mod annotate;
+mod answers;
 mod feed;
 mod ingest;
 mod inspect;
