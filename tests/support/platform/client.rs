@@ -70,7 +70,7 @@ impl Connection {
     }
 
     async fn send(&mut self, frame: Value) -> ControlFlow<u16> {
-        self.shared.record.frame(PLANE, &self.seat.conn, "out", frame.clone());
+        self.shared.record.frame(PLANE, &self.seat.conn, "out", &frame);
         match self.socket.send(Message::text(frame.to_string())).await {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(BROKEN),
@@ -101,7 +101,7 @@ impl Connection {
 
     async fn frame(&mut self, text: &str) -> ControlFlow<u16> {
         let Ok((raw, frame)) = Frame::read(text) else { return ControlFlow::Continue(()) };
-        self.shared.record.frame(PLANE, &self.seat.conn, "in", raw);
+        self.shared.record.frame(PLANE, &self.seat.conn, "in", &raw);
         match frame.event.as_str() {
             "heartbeat" => self.send(frame.reply(Ok(json!({})))).await,
             "phx_join" => self.join(&frame).await,

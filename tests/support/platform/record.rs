@@ -84,7 +84,7 @@ impl Record {
         self.add(plane, entry);
     }
 
-    pub(crate) fn frame(&self, plane: &str, conn: &str, dir: &str, frame: Value) {
+    pub(crate) fn frame(&self, plane: &str, conn: &str, dir: &str, frame: &Value) {
         self.add(plane, json!({ "conn": conn, "dir": dir, "frame": frame }));
     }
 

@@ -61,7 +61,7 @@ impl Connection {
     }
 
     async fn send(&mut self, frame: Value) -> ControlFlow<u16> {
-        self.shared.record.frame(PLANE, &self.conn, "out", frame.clone());
+        self.shared.record.frame(PLANE, &self.conn, "out", &frame);
         match self.socket.send(Message::text(frame.to_string())).await {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(BROKEN),
@@ -100,7 +100,7 @@ impl Connection {
                 return ControlFlow::Continue(());
             }
         };
-        self.shared.record.frame(PLANE, &self.conn, "in", raw);
+        self.shared.record.frame(PLANE, &self.conn, "in", &raw);
         if let Some(wrong) = self.conduct.of_frame(&frame) {
             self.shared.with(|world| world.blame(format!("{}: {wrong}", self.conn)));
         }

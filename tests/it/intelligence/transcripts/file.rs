@@ -37,9 +37,9 @@ pub(crate) struct RuntimeOptions {
     #[serde(default)]
     pub(crate) memory: bool,
     pub(crate) mode: Option<String>,
-    /// The reference runtime was run without a global `WebSocket`.
-    #[serde(default, rename = "noWebSocketGlobal")]
-    pub(crate) no_web_socket: bool,
+    /// The reference runtime was run without a global `WebSocket`: nothing this one could lack.
+    #[serde(rename = "noWebSocketGlobal")]
+    pub(crate) _no_web_socket: Option<bool>,
     #[serde(default)]
     pub(crate) runtime: Settings,
 }

@@ -157,20 +157,14 @@ fn what_a_runner_brings_is_compared() {
     assert!(is_found("stop-from-http", |played| played.given_up = 0), "an agent that goes on");
 }
 
+fn last(played: &mut Played) -> &mut Answer {
+    played.answers.values_mut().last().expect("an answer")
+}
+
 #[test]
 fn what_browsers_hear_is_compared() {
-    let first = |played: &mut Played, change: fn(&mut Answer)| {
-        change(played.answers.values_mut().last().expect("an answer"));
-    };
-    let changes: [(&str, fn(&mut Answer)); 3] = [
-        ("a status", |answer| answer.status = StatusCode::IM_A_TEAPOT),
-        ("a header", |answer| {
-            answer.headers.remove("content-type");
-        }),
-        ("a body", |answer| answer.body = Bytes::from_static(b"{}")),
-    ];
-    for (what, change) in changes {
-        assert!(is_found("fault-lock-409", |played| first(played, change)), "{what}");
-    }
+    assert!(is_found("fault-lock-409", |played| last(played).status = StatusCode::IM_A_TEAPOT), "a status");
+    assert!(is_found("fault-lock-409", |played| last(played).headers.clear()), "no headers");
+    assert!(is_found("fault-lock-409", |played| last(played).body = Bytes::from_static(b"{}")), "a body");
     assert!(is_found("fault-lock-409", |played| played.answers.clear()), "no answer");
 }

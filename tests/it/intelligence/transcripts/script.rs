@@ -140,7 +140,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn events(n: usize, events: Value) -> Entry {
+    fn events(n: usize, events: &Value) -> Entry {
         let frame = json!(["1", n.to_string(), "ingestion:r", "events", { "events": events }]);
         Entry { n, plane: "runner".into(), dir: "in".into(), frame, ..Entry::default() }
     }
@@ -161,7 +161,7 @@ mod tests {
     fn what_is_brought_again_was_said_once() {
         let start = event(1, json!({ "type": "CUSTOM" }));
         let end = event(2, json!({ "type": "RUN_FINISHED" }));
-        let steps = steps("r", &[events(1, json!([start])), events(2, json!([start, end]))], &mut Ids::default());
+        let steps = steps("r", &[events(1, &json!([start])), events(2, &json!([start, end]))], &mut Ids::default());
         let expected =
             [Step::Say(json!({ "type": "CUSTOM" })), Step::Pause(PAUSE), Step::Say(json!({ "type": "RUN_FINISHED" }))];
         assert_eq!(steps, expected);
@@ -171,16 +171,16 @@ mod tests {
     fn what_follows_a_stop_is_not_the_agents() {
         let stop = Entry { plane: "runtime".into(), note: "agent.abortRun #1".into(), ..Entry::default() };
         let end = event(2, json!({ "type": "RUN_FINISHED" }));
-        let early = [stop.clone(), joined(), events(1, json!([end]))];
+        let early = [stop.clone(), joined(), events(1, &json!([end]))];
         assert_eq!(steps("r", &early, &mut Ids::default()).len(), 1, "told to give up before it began");
-        let late = [joined(), stop, events(1, json!([end]))];
+        let late = [joined(), stop, events(1, &json!([end]))];
         assert_eq!(steps("r", &late, &mut Ids::default()), [Step::Hang]);
     }
 
     #[test]
     fn an_error_without_code_was_thrown() {
         let error = event(1, json!({ "type": "RUN_ERROR", "message": "no" }));
-        let steps = steps("r", &[events(1, json!([error]))], &mut Ids::default());
+        let steps = steps("r", &[events(1, &json!([error]))], &mut Ids::default());
         assert_eq!(steps, [Step::Throw("no".to_owned())]);
     }
 }

@@ -100,7 +100,7 @@ impl World {
 
     /// A browser wants a run stopped: only the one that holds the thread can be.
     pub(crate) fn stop_from_browser(&mut self, thread_id: &str, run_id: &str, now: &Now) -> Result<(), Value> {
-        if !self.holder(thread_id, now).is_some_and(|lock| lock.run_id == run_id) {
+        if !self.holds(run_id, thread_id, now) {
             return Err(json!({ "reason": "run_thread_mismatch" }));
         }
         self.ask_to_stop(run_id);

@@ -23,6 +23,10 @@ impl World {
         self.locks.get(thread_id).filter(|lock| lock.until > now.at)
     }
 
+    pub(super) fn holds(&self, run_id: &str, thread_id: &str, now: &Now) -> bool {
+        self.holder(thread_id, now).is_some_and(|lock| lock.run_id == run_id)
+    }
+
     pub(super) fn acquire(&mut self, id: &str, call: &Call, now: &Now) -> Answer {
         let Some((run_id, ttl)) = lease(call) else {
             return Answer::error(400, "runId and ttlSeconds are required");
@@ -46,7 +50,7 @@ impl World {
         let Some((run_id, ttl)) = lease(call) else {
             return Answer::error(400, "runId and ttlSeconds are required");
         };
-        if !self.holder(id, now).is_some_and(|lock| lock.run_id == run_id) {
+        if !self.holds(run_id, id, now) {
             return Answer::error(409, NOT_HELD);
         }
         if let Some(lock) = self.locks.get_mut(id) {
@@ -60,7 +64,7 @@ impl World {
         if self.has_finished(run_id) {
             self.blame(format!("{run_id} released its lock although it had ended well"));
         }
-        if !self.holder(id, now).is_some_and(|lock| lock.run_id == run_id) {
+        if !self.holds(run_id, id, now) {
             return Answer::error(409, NOT_HELD);
         }
         self.locks.remove(id);
