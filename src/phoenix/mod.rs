@@ -6,6 +6,6 @@ mod frame;
 mod socket;
 
 pub(crate) use client::{News, Options, PushRef};
-pub(crate) use socket::{Dial, InvalidAddress, Socket, WebSocketDialer};
+pub(crate) use socket::{Dial, Socket, WebSocketDialer};
 #[cfg(test)]
 pub(crate) use socket::{Dialled, Incoming, Outgoing, Unreachable, Wire};

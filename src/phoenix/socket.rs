@@ -17,7 +17,7 @@ use futures_util::{Sink, Stream};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tracing::debug;
 
-pub(crate) use self::websocket::{InvalidAddress, WebSocketDialer};
+pub(crate) use self::websocket::WebSocketDialer;
 use super::client::{Action, Client, News, Options, PushRef};
 
 /// How long a socket that is left waits for the other end.

@@ -27,6 +27,8 @@ use http::HeaderMap;
 use crate::agent::Agent;
 use crate::agui::{Frames, RunAgentInput};
 
+#[expect(unused_imports, reason = "the runtime names them once it has the mode")]
+pub(crate) use intelligence::{IntelligenceRunner, PlatformRun, PlatformStop, StartError};
 pub use listing::{InvalidCursor, ThreadCursor, ThreadEntry, ThreadList, ThreadPatch, ThreadQuery};
 pub use live::{LiveRunner, RunOptions, WhenBusy, WhenUnwatched};
 pub use memory::{MemoryLimits, MemoryRunner, MemoryStore};

@@ -14,7 +14,7 @@ use http::header::{
     SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use reqwest::redirect::Policy;
-use reqwest::{Client, StatusCode, Upgraded};
+use reqwest::{Client, RequestBuilder, StatusCode, Upgraded};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
@@ -36,39 +36,32 @@ const NO_CODE: u16 = 1005;
 const SUBPROTOCOL: &str = "phoenix";
 const BEARER: &str = "base64url.bearer.phx.";
 
-/// Dials the WebSocket of a Phoenix server.
+/// Dials the WebSocket of a Phoenix server. It has no `Debug`: it holds a token.
 pub(crate) struct WebSocketDialer {
-    url: Url,
-    /// The subprotocols offered, one of which carries the token.
-    protocols: HeaderValue,
+    address: String,
+    token: String,
     /// Made when first needed: reading the system's certificates takes some milliseconds.
     client: OnceLock<Client>,
 }
 
-/// The address is none of a socket. It is not shown.
-#[derive(Debug, thiserror::Error)]
-#[error("the socket's address is no ws or wss URL: {0}")]
-pub(crate) struct InvalidAddress(String);
-
 impl WebSocketDialer {
-    /// For the socket at an address, without its `/websocket`, with a token that says who we are.
-    pub(crate) fn new(address: &str, token: &str) -> Result<WebSocketDialer, InvalidAddress> {
-        let mut url = Url::parse(address).map_err(|error| InvalidAddress(error.to_string()))?;
-        let scheme = match url.scheme() {
-            "ws" | "http" => "http",
-            "wss" | "https" => "https",
-            other => return Err(InvalidAddress(format!("the scheme is `{other}`"))),
-        };
-        let path = format!("{}/websocket", url.path().trim_end_matches('/'));
-        url.set_path(&path);
-        url.set_query(Some("vsn=2.0.0"));
-        // Not by `set_scheme`: it does not go from `ws` to `http`.
-        let url = format!("{scheme}{}", &url.as_str()[url.scheme().len()..]);
-        let url = Url::parse(&url).map_err(|error| InvalidAddress(error.to_string()))?;
-        let mut protocols = HeaderValue::from_str(&format!("{SUBPROTOCOL}, {}", bearer(token)))
-            .map_err(|error| InvalidAddress(error.to_string()))?;
+    /// For the socket at a `ws` or `wss` address, without its `/websocket`, with a token that says who we are.
+    pub(crate) fn new(address: &str, token: &str) -> WebSocketDialer {
+        WebSocketDialer { address: address.to_owned(), token: token.to_owned(), client: OnceLock::new() }
+    }
+
+    fn request(&self, key: &str) -> Result<RequestBuilder, Unreachable> {
+        // What a subprotocol's name is made of can always be sent.
+        let protocols = HeaderValue::from_str(&format!("{SUBPROTOCOL}, {}", bearer(&self.token)));
+        let mut protocols = protocols.map_err(|error| Unreachable(error.to_string()))?;
         protocols.set_sensitive(true);
-        Ok(WebSocketDialer { url, protocols, client: OnceLock::new() })
+        let request = self.client()?.get(http_url(&self.address)?);
+        Ok(request
+            .header(CONNECTION, "Upgrade")
+            .header(UPGRADE, "websocket")
+            .header(SEC_WEBSOCKET_VERSION, "13")
+            .header(SEC_WEBSOCKET_KEY, key)
+            .header(SEC_WEBSOCKET_PROTOCOL, protocols))
     }
 
     fn client(&self) -> Result<Client, Unreachable> {
@@ -80,6 +73,13 @@ impl WebSocketDialer {
         let client = client.build().map_err(|error| Unreachable(format!("no HTTP client: {error}")))?;
         Ok(self.client.get_or_init(|| client).clone())
     }
+}
+
+/// Where the handshake of a socket is sent.
+fn http_url(address: &str) -> Result<Url, Unreachable> {
+    let rest = address.strip_prefix("ws").ok_or_else(|| Unreachable("the address is no ws or wss URL".to_owned()))?;
+    let url = format!("http{}/websocket?vsn=2.0.0", rest.trim_end_matches('/'));
+    Url::parse(&url).map_err(|error| Unreachable(format!("the address is no ws or wss URL: {error}")))
 }
 
 /// The subprotocol that carries a token. Phoenix's own client writes it in the standard alphabet, of which a `/` may
@@ -94,28 +94,21 @@ fn bearer(token: &str) -> String {
 
 impl Dial for WebSocketDialer {
     fn dial(&self) -> Dialled {
-        let dialled = self.client().map(|client| handshake(client, self.url.clone(), self.protocols.clone()));
+        let key = generate_key();
+        let request = self.request(&key);
         Box::pin(async move {
-            let answered = timeout(CONNECT, dialled?).await;
+            let answered = timeout(CONNECT, handshake(request?, &key)).await;
             answered.unwrap_or_else(|_| Err(Unreachable(format!("no connection within {CONNECT:?}"))))
         })
     }
 }
 
-async fn handshake(client: Client, url: Url, protocols: HeaderValue) -> Result<Wire, Unreachable> {
-    let key = generate_key();
-    let request = client
-        .get(url)
-        .header(CONNECTION, "Upgrade")
-        .header(UPGRADE, "websocket")
-        .header(SEC_WEBSOCKET_VERSION, "13")
-        .header(SEC_WEBSOCKET_KEY, &key)
-        .header(SEC_WEBSOCKET_PROTOCOL, protocols);
+async fn handshake(request: RequestBuilder, key: &str) -> Result<Wire, Unreachable> {
     let response = request.send().await.map_err(unreachable)?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Err(Unreachable(format!("the handshake was answered with {}", response.status())));
     }
-    check(response.headers(), &key)?;
+    check(response.headers(), key)?;
     let upgraded = response.upgrade().await.map_err(unreachable)?;
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
