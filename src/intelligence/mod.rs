@@ -112,3 +112,17 @@ impl fmt::Debug for Intelligence {
             .finish_non_exhaustive()
     }
 }
+
+/// stub
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct RuntimeEntitlements;
+impl RuntimeEntitlements {
+    pub(crate) fn license_status(&self) -> &'static str {
+        "none"
+    }
+}
+impl Intelligence {
+    pub(crate) async fn runtime_entitlements(&self) -> RuntimeEntitlements {
+        RuntimeEntitlements
+    }
+}
