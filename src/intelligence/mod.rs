@@ -44,7 +44,8 @@ pub(crate) use learning::NoLearningContainer;
 pub use learning::{LearningError, RunIdentity};
 pub use listeners::{DeletedThread, PlatformThread};
 pub(crate) use lock::{LockError, LockRequest, RunCredentials, RunLock};
-pub(crate) use memories::{MemoryUser, NewMemory, NoMemories, Recall};
+pub(crate) use memories::{MemoryCredentials, MemoryUser, NewMemory, NoMemories, Recall};
+pub(crate) use memory_policy::MemoryPolicyFailed;
 pub use memory_policy::{MemoryAccess, MemoryGrant, MemoryPolicyError, MemoryRequest};
 pub(crate) use threads::{Connected, ListThreads, NewThread, ThreadUpdate, message_ids};
 
@@ -110,19 +111,5 @@ impl fmt::Debug for Intelligence {
             .field("urls", &self.shared.urls)
             .field("options", &self.shared.options)
             .finish_non_exhaustive()
-    }
-}
-
-/// stub
-#[derive(Debug, serde::Serialize)]
-pub(crate) struct RuntimeEntitlements;
-impl RuntimeEntitlements {
-    pub(crate) fn license_status(&self) -> &'static str {
-        "none"
-    }
-}
-impl Intelligence {
-    pub(crate) async fn runtime_entitlements(&self) -> RuntimeEntitlements {
-        RuntimeEntitlements
     }
 }

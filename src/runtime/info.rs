@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{CopilotRuntime, Mode};
 use crate::agent::{Agent, Agents};
-use crate::intelligence::RuntimeEntitlements;
+use crate::intelligence::{RuntimeEntitlements, license_status};
 
 /// How long an agent may take to say what it can do.
 const CAPABILITIES_WAIT: Duration = Duration::from_secs(5);
@@ -132,7 +132,7 @@ impl CopilotRuntime {
             a2ui_enabled: options.a2ui.is_some(),
             a2ui: options.a2ui.as_ref().map(|a2ui| A2uiInfo { enabled: true, agents: a2ui.agents.as_deref() }),
             open_generative_ui_enabled: options.open_generative_ui,
-            license_status: entitlements.as_ref().map(RuntimeEntitlements::license_status),
+            license_status: entitlements.as_ref().map(license_status),
             runtime_entitlements: entitlements,
             telemetry_disabled: true,
         }

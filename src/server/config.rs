@@ -124,7 +124,7 @@ impl Config {
     }
 
     /// Reads only where threads are kept, and minds nothing else: whoever looks after the database need not have
-    /// the secrets of the agents.
+    /// the secrets of the agents. Where the platform keeps them, a database has to be named outside the file.
     ///
     /// # Errors
     /// What is wrong with that.
@@ -141,6 +141,7 @@ impl Config {
         if has_tree {
             problems.retain(|problem| matches!(problem.key.as_str(), "runner.kind" | "runner.path"));
         }
+        intelligence::expect_database(&reader);
         problems.extend(reader.reported());
         if problems.is_empty() { Ok(database) } else { Err(problems) }
     }

@@ -44,7 +44,8 @@ mod tests {
 
     #[test]
     fn note_keeps_the_text_of_its_payload() {
-        let body = r#"{"type":"a","threadId":"t","payload":{"n":1.0},"clientEventId":"","occurredAt":5,"userId":"eve"}"#;
+        let body =
+            r#"{"type":"a","threadId":"t","payload":{"n":1.0},"clientEventId":"","occurredAt":5,"userId":"eve"}"#;
         let note = note_of(body.as_bytes()).unwrap();
         assert_eq!((note.kind.as_str(), note.thread_id.as_str()), ("a", "t"));
         assert_eq!(note.payload.as_deref().map(RawValue::get), Some(r#"{"n":1.0}"#));

@@ -145,7 +145,10 @@ mod tests {
             ("null".to_owned(), "Memory requires string `content` and `kind`"),
             (r#"{"content":1,"kind":"topical"}"#.to_owned(), "Memory requires string `content` and `kind`"),
             (r#"{"content":"c"}"#.to_owned(), "Memory requires string `content` and `kind`"),
-            (r#"{"content":"c","kind":"x"}"#.to_owned(), "Memory `kind` must be one of: topical, episodic, operational"),
+            (
+                r#"{"content":"c","kind":"x"}"#.to_owned(),
+                "Memory `kind` must be one of: topical, episodic, operational",
+            ),
             (with(r#""scope":null"#), "Memory `scope` must be a string when provided"),
             (with(r#""scope":"all""#), "Memory `scope` must be one of: user, project"),
             (with(r#""sourceThreadIds":[1]"#), "Memory `sourceThreadIds` must be an array of strings when provided"),
@@ -158,7 +161,8 @@ mod tests {
     #[test]
     fn recall_is_read_as_javascript_would() {
         let read = |body: &str| recall_of(body.as_bytes());
-        let recall = |limit, scope: Option<&str>| Recall { query: "a b".to_owned(), limit, scope: scope.map(str::to_owned) };
+        let recall =
+            |limit, scope: Option<&str>| Recall { query: "a b".to_owned(), limit, scope: scope.map(str::to_owned) };
         assert_eq!(read(r#"{"query":" a b\n"}"#), Ok(recall(None, None)));
         assert_eq!(read(r#"{"query":"a b","limit":3.0,"scope":"user"}"#), Ok(recall(Some(3), Some("user"))));
         for (body, why) in [

@@ -10,8 +10,8 @@ use std::time::Duration;
 pub struct IntelligenceRunner;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
-    #[error("x")]
-    AlreadyRunning,
+    #[error("This build cannot run agents for the Intelligence platform yet")]
+    Unsupported,
 }
 #[allow(dead_code)]
 pub(crate) enum PlatformStop {
@@ -36,7 +36,7 @@ impl IntelligenceRunner {
         Self
     }
     pub(crate) async fn start(&self, _: PlatformRun) -> Result<(), StartError> {
-        Err(StartError::AlreadyRunning)
+        Err(StartError::Unsupported)
     }
     pub(crate) async fn stop(&self, _: &str, _: Option<&str>) -> PlatformStop {
         PlatformStop::NoActiveRun

@@ -30,9 +30,9 @@ const SWITCHES: [&str; 3] = ["intelligence.api_key", "intelligence.api_url", "in
 /// The platform, if it is meant to be used, and whether it is.
 pub(super) fn read(reader: &Reader, users_are_wanted: bool) -> (bool, Option<Intelligence>) {
     let mut section = reader.section("intelligence");
-    let switch = SWITCHES.iter().find_map(|key| reader.outside(key));
-    let is_wanted = section.is_present() || switch.is_some();
-    let place = switch.map_or_else(|| section.place(), |(_, place)| place.clone());
+    let switch = switch(reader, &section);
+    let is_wanted = switch.is_some();
+    let place = switch.unwrap_or(Place::Nowhere);
     let api_key = section.get_placed::<Secret>("api_key");
     if is_wanted && api_key.is_none() {
         section.report(place.clone(), "api_key", "missing; it is the key of your project on the platform");
@@ -62,6 +62,22 @@ pub(super) fn read(reader: &Reader, users_are_wanted: bool) -> (bool, Option<Int
     };
     section.finish();
     (is_wanted, is_wanted.then_some(intelligence))
+}
+
+/// Where it is turned on, if it is.
+fn switch(reader: &Reader, section: &Section<'_>) -> Option<Place> {
+    let outside = SWITCHES.iter().find_map(|key| reader.outside(key)).map(|(_, place)| place.clone());
+    outside.or_else(|| section.is_present().then(|| section.place()))
+}
+
+/// Refuses to look after a database nobody named while threads are kept by the platform.
+pub(super) fn expect_database(reader: &Reader) {
+    let switch = switch(reader, &reader.section("intelligence"));
+    if let Some(place) = switch.filter(|_| reader.outside("runner.database").is_none()) {
+        let reason = "threads are kept by the Intelligence platform, and this command looks after a database: name one \
+                      with --database";
+        reader.report(Problem::new(place, "intelligence", reason));
+    }
 }
 
 fn memory(mut section: Section<'_>) -> Option<MemoryGrant> {

@@ -259,6 +259,16 @@ fn the_database_is_found_without_the_secrets_of_the_agents() {
 }
 
 #[test]
+fn beside_the_platform_a_database_has_to_be_named() {
+    let file = FileText { path: Path::new("x.toml"), text: "[intelligence]\napi_key = \"s3cret\"\n" };
+    let refused = Config::load_database(Some(file), Overrides::new(), &env).expect_err("no database")[0].to_string();
+    assert!(refused.starts_with("x.toml:1: intelligence: ") && refused.ends_with("--database"), "{refused}");
+    let place = Place::Flag("database".to_owned());
+    let named = Overrides::from([("runner.database", ("old.db".to_owned(), place))]);
+    assert_eq!(Config::load_database(Some(file), named, &env), Ok(Database::File("old.db".into())));
+}
+
+#[test]
 fn policies_as_people_write_them() {
     let runner = |line: &str| load(&format!("[runner]\n{line}\n")).map(|config| config.runner);
     for (name, policy) in [
@@ -324,7 +334,13 @@ fn example_of_the_platform_shows_its_defaults() {
     };
     let grant = example.memory.expect("a grant");
     assert_eq!((grant.user, grant.project), (MemoryAccess::ReadWrite, MemoryAccess::Read));
-    assert_eq!(named(example), load(&format!("{USERS}[intelligence]\napi_key = \"s3cret\"\n")).expect("fine").intelligence.expect("a platform"));
+    assert_eq!(
+        named(example),
+        load(&format!("{USERS}[intelligence]\napi_key = \"s3cret\"\n"))
+            .expect("fine")
+            .intelligence
+            .expect("a platform")
+    );
 }
 
 #[test]
