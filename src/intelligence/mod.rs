@@ -25,7 +25,7 @@ mod lock;
 mod memories;
 mod memory_policy;
 #[cfg(test)]
-mod platform;
+pub(crate) mod platform;
 mod rest;
 mod threads;
 mod urls;

@@ -7,6 +7,8 @@ mod debug;
 mod info;
 mod inspector;
 mod memories;
+#[cfg(test)]
+mod platform_tests;
 pub(super) mod single;
 mod threads;
 mod transcribe;
