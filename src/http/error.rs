@@ -1,6 +1,7 @@
 //! Every error body the HTTP face sends, and the one place where errors become responses
 //! (rest-sse.md chapter 4).
 
+mod memories;
 mod platform;
 
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
@@ -14,8 +15,11 @@ use super::route::Route;
 use super::single_route::EnvelopeError;
 use crate::agent::ResolveError;
 use crate::agui::InvalidInput;
+use crate::intelligence::PlatformError;
 use crate::runner::RunnerError;
 use crate::runtime::{NoCaller, PlatformFailure, ThreadsError, ThreadsUnsupported};
+
+pub(super) use memories::{InvalidMemory, InvalidNote, LearningFailure, MemoryFailure};
 
 /// Why a request has no ordinary answer.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +57,17 @@ pub(super) enum ApiError {
     Unresolved(ResolveError),
     #[error(transparent)]
     Platform(#[from] PlatformFailure),
+    #[error(transparent)]
+    InvalidMemory(#[from] InvalidMemory),
+    #[error(transparent)]
+    Memory(MemoryFailure),
+    #[error(transparent)]
+    InvalidNote(#[from] InvalidNote),
+    /// A note on a thread was not kept.
+    #[error(transparent)]
+    Annotate(PlatformError),
+    #[error(transparent)]
+    Learning(LearningFailure),
     /// The route needs CopilotKit Intelligence; the text names the operation.
     #[error("{0} CopilotKit Intelligence")]
     NeedsIntelligence(&'static str),
@@ -131,6 +146,11 @@ impl ApiError {
                 reply(StatusCode::INTERNAL_SERVER_ERROR, &json!({"error": error, "message": message}))
             }
             ApiError::Platform(failure) => platform::answer(&failure),
+            ApiError::InvalidMemory(invalid) => memories::invalid(&invalid),
+            ApiError::Memory(failure) => memories::failed(&failure),
+            ApiError::InvalidNote(invalid) => memories::invalid(&invalid),
+            ApiError::Annotate(error) => memories::not_noted(&error),
+            ApiError::Learning(failure) => memories::not_learned(&failure),
             ApiError::NeedsIntelligence(what) => reply(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 &json!({"error": format!(

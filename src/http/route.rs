@@ -46,7 +46,8 @@ struct Rule {
 enum Access {
     /// Anybody: it touches no thread, and costs next to nothing.
     Anybody,
-    /// A caller who is known, where users are told apart: it touches threads, or costs money.
+    /// A caller who is known, where users are told apart: it touches threads or what is known of users, or costs
+    /// money.
     Caller,
 }
 
@@ -61,7 +62,7 @@ const PATCH_DELETE: &[Method] = &[Method::PATCH, Method::DELETE];
 const RULES: &[Rule] = &[
     rule("info", &["info"], GET, Anybody, |_| Route::Info),
     rule("inspector/metadata", &["inspector-metadata"], GET, Anybody, |_| Route::InspectorMetadata),
-    rule("inspector/learning", &["inspector-learning"], GET, Anybody, |_| Route::InspectorLearning),
+    rule("inspector/learning", &["inspector-learning"], GET, Caller, |_| Route::InspectorLearning),
     rule("transcribe", &["transcribe"], POST, Caller, |_| Route::Transcribe),
     rule("cpk-debug-events", &["cpk-debug-events"], GET, Caller, |_| Route::DebugEvents),
     rule("agent/run", &["agent", ":", "run"], POST, Caller, |ids| Route::AgentRun { agent_id: next(ids) }),
@@ -85,13 +86,13 @@ const RULES: &[Rule] = &[
     rule("threads/clear", &["threads", "clear"], POST, Caller, |_| Route::ThreadsClear),
     rule("threads/update", &["threads", ":"], PATCH_DELETE, Caller, |ids| Route::ThreadUpdate { thread_id: next(ids) }),
     rule("threads/list", &["threads"], GET, Caller, |_| Route::ThreadsList),
-    rule("memories/recall", &["memories", "recall"], POST, Anybody, |_| Route::MemoriesRecall),
-    rule("memories/subscribe", &["memories", "subscribe"], POST, Anybody, |_| Route::MemoriesSubscribe),
-    rule("memories/mutate", &["memories", ":"], PATCH_DELETE, Anybody, |ids| Route::MemoryMutate {
+    rule("memories/recall", &["memories", "recall"], POST, Caller, |_| Route::MemoriesRecall),
+    rule("memories/subscribe", &["memories", "subscribe"], POST, Caller, |_| Route::MemoriesSubscribe),
+    rule("memories/mutate", &["memories", ":"], PATCH_DELETE, Caller, |ids| Route::MemoryMutate {
         memory_id: next(ids),
     }),
-    rule("memories/list", &["memories"], GET_POST, Anybody, |_| Route::MemoriesList),
-    rule("annotate", &["annotate"], POST, Anybody, |_| Route::Annotate),
+    rule("memories/list", &["memories"], GET_POST, Caller, |_| Route::MemoriesList),
+    rule("annotate", &["annotate"], POST, Caller, |_| Route::Annotate),
 ];
 
 const fn rule(

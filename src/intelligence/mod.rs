@@ -25,7 +25,7 @@ mod lock;
 mod memories;
 mod memory_policy;
 #[cfg(test)]
-mod platform;
+pub(crate) mod platform;
 mod rest;
 mod threads;
 mod urls;
@@ -44,7 +44,8 @@ pub(crate) use learning::NoLearningContainer;
 pub use learning::{LearningError, RunIdentity};
 pub use listeners::{DeletedThread, PlatformThread};
 pub(crate) use lock::{LockError, LockRequest, RunCredentials, RunLock};
-pub(crate) use memories::{MemoryUser, NewMemory, NoMemories, Recall};
+pub(crate) use memories::{MemoryCredentials, MemoryUser, NewMemory, NoMemories, Recall};
+pub(crate) use memory_policy::MemoryPolicyFailed;
 pub use memory_policy::{MemoryAccess, MemoryGrant, MemoryPolicyError, MemoryRequest};
 pub(crate) use threads::{Connected, ListThreads, NewThread, ThreadUpdate, message_ids};
 

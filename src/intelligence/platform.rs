@@ -16,22 +16,22 @@ use tokio::task::JoinHandle;
 
 use super::{Intelligence, IntelligenceBuilder};
 
-pub(super) const KEY: &str = "cpk-secret";
+pub(crate) const KEY: &str = "cpk-secret";
 
 /// What the platform was asked.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(crate) struct Asked {
     /// Method and path with its query.
-    pub(super) call: String,
+    pub(crate) call: String,
     /// All headers in lower case, but `host`, `accept` and `content-length`.
-    pub(super) headers: Vec<String>,
-    pub(super) body: Value,
+    pub(crate) headers: Vec<String>,
+    pub(crate) body: Value,
 }
 
 /// A status, and a body to send with it.
 type Answer = (u16, String);
 
-pub(super) struct Platform {
+pub(crate) struct Platform {
     url: String,
     connections: Arc<AtomicUsize>,
     asked: mpsc::UnboundedReceiver<Asked>,
@@ -40,7 +40,7 @@ pub(super) struct Platform {
 
 impl Platform {
     /// A platform that gives these answers in turn, and no answer after them.
-    pub(super) async fn answering<'a>(answers: impl IntoIterator<Item = (u16, &'a str)>) -> Platform {
+    pub(crate) async fn answering<'a>(answers: impl IntoIterator<Item = (u16, &'a str)>) -> Platform {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let answers = answers.into_iter().map(|(status, body)| (status, body.to_owned())).collect();
@@ -58,26 +58,26 @@ impl Platform {
     }
 
     /// Its client.
-    pub(super) fn intelligence(&self) -> Intelligence {
+    pub(crate) fn intelligence(&self) -> Intelligence {
         self.configured(|builder| builder)
     }
 
-    pub(super) fn configured(&self, set: impl FnOnce(IntelligenceBuilder) -> IntelligenceBuilder) -> Intelligence {
+    pub(crate) fn configured(&self, set: impl FnOnce(IntelligenceBuilder) -> IntelligenceBuilder) -> Intelligence {
         let builder = Intelligence::builder().api_key(KEY).api_url(&self.url).ws_url("ws://127.0.0.1:9");
         set(builder).build().unwrap()
     }
 
     /// The next thing it was asked.
-    pub(super) async fn asked(&mut self) -> Asked {
+    pub(crate) async fn asked(&mut self) -> Asked {
         self.asked.recv().await.unwrap()
     }
 
     /// Whether it was asked something that no test has looked at.
-    pub(super) fn was_asked_more(&mut self) -> bool {
+    pub(crate) fn was_asked_more(&mut self) -> bool {
         self.asked.try_recv().is_ok()
     }
 
-    pub(super) fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
 }

@@ -4,7 +4,9 @@
 mod builder;
 mod feed;
 mod info;
+mod inspector;
 mod local;
+mod memories;
 mod names;
 mod platform;
 mod policies;
@@ -28,6 +30,7 @@ pub use builder::{A2ui, BuildError, Builder, KeptByPlatform, KeptHere};
 pub(crate) use feed::DebugFeed;
 pub(crate) use info::Mount;
 use local::Local;
+pub(crate) use memories::{Memories, MemoriesError};
 use platform::Platform;
 pub(crate) use platform::{Bootstrap, PlatformFailure};
 pub(crate) use threads::{Listing, ThreadChange, ThreadsError, ThreadsUnsupported};
@@ -247,11 +250,6 @@ impl CopilotRuntime {
 
     pub(crate) fn keep_alive(&self) -> Option<Duration> {
         self.shared.options.keep_alive
-    }
-
-    pub(crate) fn memory_routes_exposed(&self) -> bool {
-        let has_policy = self.intelligence().is_some_and(Intelligence::has_memory_policy);
-        has_policy || self.shared.options.expose_memory_routes
     }
 
     pub(crate) fn debug_feed(&self) -> Option<&DebugFeed> {

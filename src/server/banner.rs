@@ -83,9 +83,13 @@ fn agents(config: &Config) -> String {
 
 /// Where threads are kept, for whom, and how long.
 fn keeping(config: &Config) -> String {
-    let threads = match &config.runner.database {
-        Database::File(path) => path.display().to_string(),
-        Database::Memory => {
+    let threads = match (&config.intelligence, &config.runner.database) {
+        (Some(platform), _) => match &platform.api_url {
+            Some(url) => format!("on the Intelligence platform at {}", shown(url)),
+            None => "on the managed Intelligence platform".to_owned(),
+        },
+        (None, Database::File(path)) => path.display().to_string(),
+        (None, Database::Memory) => {
             format!("in memory, at most {}: lost when the program stops", config.runner.memory.max_threads)
         }
     };
@@ -184,6 +188,11 @@ mod tests {
         let memory = said("[runner]\nkind = \"memory\"\n[users]\nheader = \"x-user\"\n");
         assert!(memory.contains("in memory, at most 1000: lost when the program stops\n"), "{memory}");
         assert!(memory.contains("told apart by the header x-user\n"), "{memory}");
+        let platform = "[users]\nheader = \"x-user\"\n[intelligence]\napi_key = \"s3cret\"\n";
+        assert!(said(platform).starts_with("  threads       on the managed Intelligence platform\n"));
+        let own = said(&format!("{platform}api_url = \"https://p.example/\"\n"));
+        assert!(own.starts_with("  threads       on the Intelligence platform at https://p.example/\n"), "{own}");
+        assert!(!own.contains("s3cret"));
         let open = said("[server]\nallow_anonymous = true\n[retention]\nmax_age = \"90d\"\nmax_threads_per_user = 9\n");
         assert!(open.contains("everybody may read every thread\n"), "{open}");
         assert!(open.ends_with("threads without activity for 90 days, and beyond 9 of a user\n"), "{open}");

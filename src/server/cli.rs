@@ -96,6 +96,27 @@ pub(super) struct Serving {
     )]
     allow_anonymous: Option<String>,
 
+    /// Keep threads on CopilotKit's Intelligence platform, with this key of your project: better given in the
+    /// environment. Needs --user-header
+    #[arg(long, env = "COPILOTKIT_INTELLIGENCE_API_KEY", value_name = "KEY", hide_env_values = true)]
+    intelligence_api_key: Option<String>,
+
+    /// Where the platform's REST interface is [default: the managed platform]
+    #[arg(long, env = "COPILOTKIT_INTELLIGENCE_API_URL", value_name = "URL")]
+    intelligence_api_url: Option<String>,
+
+    /// Where the platform's sockets are [default: the managed platform]
+    #[arg(long, env = "COPILOTKIT_INTELLIGENCE_WS_URL", value_name = "URL")]
+    intelligence_ws_url: Option<String>,
+
+    /// The older name of the platform's key
+    #[arg(long, hide = true, env = "COPILOTKIT_CLOUD_API_KEY", value_name = "KEY", hide_env_values = true)]
+    cloud_api_key: Option<String>,
+
+    /// Reserved: platforms know the organization by the key
+    #[arg(long, hide = true, env = "COPILOTKIT_CLOUD_ORG_ID", value_name = "ID")]
+    cloud_org_id: Option<String>,
+
     /// How long active runs may take to end on shutdown [default: 10s]
     #[arg(long, env = "COPILOTKIT_SHUTDOWN_DEADLINE", value_name = "TIME")]
     shutdown_deadline: Option<String>,
@@ -152,6 +173,12 @@ const KEYS: &[(&str, &str)] = &[
     ("when_unwatched", "runner.when_unwatched"),
     ("user_header", "users.header"),
     ("allow_anonymous", "server.allow_anonymous"),
+    ("intelligence_api_key", "intelligence.api_key"),
+    ("intelligence_api_url", "intelligence.api_url"),
+    ("intelligence_ws_url", "intelligence.ws_url"),
+    // The older names give way to the newer ones.
+    ("cloud_api_key", "intelligence.api_key"),
+    ("cloud_org_id", "intelligence.organization_id"),
     ("shutdown_deadline", "server.shutdown_deadline"),
     ("debug_feed", "runtime.debug_feed"),
     ("transcription_url", "transcription.base_url"),

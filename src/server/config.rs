@@ -3,6 +3,7 @@
 mod agents;
 mod checks;
 mod cors;
+mod intelligence;
 mod runner;
 mod server;
 #[cfg(test)]
@@ -18,6 +19,7 @@ use tracing_subscriber::EnvFilter;
 pub(super) use self::agents::{AgentSettings, Kind};
 use self::checks::{are_header_names, is_header_value, is_http_url, not_zero, not_zero_time};
 pub(super) use self::cors::{Cors, Origins};
+pub(super) use self::intelligence::Intelligence;
 pub(super) use self::runner::{Database, Runner, WhenBusy, WhenUnwatched};
 pub(super) use self::server::{Server, is_private};
 pub(super) use self::users::Users;
@@ -41,6 +43,8 @@ pub(super) struct Config {
     pub(super) runner: Runner,
     pub(super) retention: Option<Retention>,
     pub(super) users: Option<Users>,
+    /// The platform that keeps threads, in place of [`Config::runner`].
+    pub(super) intelligence: Option<Intelligence>,
     pub(super) cors: Cors,
     pub(super) forward_headers: ForwardHeaders,
     pub(super) transcription: Option<Transcription>,
@@ -120,7 +124,7 @@ impl Config {
     }
 
     /// Reads only where threads are kept, and minds nothing else: whoever looks after the database need not have
-    /// the secrets of the agents.
+    /// the secrets of the agents. Where the platform keeps them, a database has to be named outside the file.
     ///
     /// # Errors
     /// What is wrong with that.
@@ -137,20 +141,23 @@ impl Config {
         if has_tree {
             problems.retain(|problem| matches!(problem.key.as_str(), "runner.kind" | "runner.path"));
         }
+        intelligence::expect_database(&reader);
         problems.extend(reader.reported());
         if problems.is_empty() { Ok(database) } else { Err(problems) }
     }
 
     fn read(reader: &Reader, file: Option<PathBuf>) -> Config {
         let (users_are_wanted, users) = users::read(reader);
+        let (on_platform, intelligence) = intelligence::read(reader, users_are_wanted);
         let agents = agents::read(reader);
         Config {
             file,
             server: server::read(reader.section("server"), users_are_wanted),
             runtime: runtime(reader.section("runtime"), &agents),
-            runner: runner::read(reader),
-            retention: runner::read_retention(reader.section("retention")),
+            runner: runner::read(reader, on_platform),
+            retention: runner::read_retention(reader, on_platform),
             users,
+            intelligence,
             cors: cors::read(reader.section("cors")),
             forward_headers: forward_headers(reader.section("forward_headers")),
             transcription: transcription(reader.section("transcription"), reader),

@@ -38,7 +38,7 @@ use self::read::Overrides;
 pub use self::serve::serve;
 use self::signals::Signals;
 use self::store::Store;
-use crate::Builder;
+use self::wire::Prepared;
 
 /// The exit code of a program that was interrupted, as shells have it.
 const INTERRUPTED: u8 = 130;
@@ -91,10 +91,10 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Settings, and the runtime they describe but for its runner.
+/// Settings, and the runtime they describe.
 struct Configured {
     config: Config,
-    runtime: Builder,
+    runtime: Prepared,
 }
 
 fn configured(named: Option<OsString>, overrides: Overrides) -> Result<Configured, Refusal> {
@@ -147,11 +147,17 @@ async fn serving(Configured { config, runtime }: Configured) -> Result<ExitCode,
     // Before the database is opened: a second server started by mistake ends here.
     let (listener, address) = listen::bind(&config.server, config.users.is_some()).await?;
     log::start(&config.log);
-    let store = Store::open(&config.runner).await?;
-    let runtime = wire::build(store.under(runtime), &config)?;
+    let (runtime, database) = match runtime {
+        Prepared::Here(builder) => {
+            let store = Store::open(&config.runner).await?;
+            (Prepared::Here(store.under(builder)), store.database())
+        }
+        Prepared::OnPlatform(builder) => (Prepared::OnPlatform(builder), None),
+    };
+    let runtime = wire::build(runtime, &config)?;
     say(&banner::on_start(&config, address));
     let mut sweeping = JoinSet::new();
-    if let (Some(retention), Some(store)) = (config.retention, store.database()) {
+    if let (Some(retention), Some(store)) = (config.retention, database) {
         sweeping.spawn(async move { retention::keep_to(retention, &store).await });
     }
     let front = Front::new(wire::mounts(&config, &runtime), banner::page(&config, address));

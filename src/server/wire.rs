@@ -3,44 +3,122 @@
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, ready};
+use http::request::Parts;
 use http::{HeaderMap, HeaderName};
 use serde_json::Value;
 use url::Url;
 
-use super::config::{A2ui, AgentSettings, Config, Cors, ForwardHeaders, Kind, Origins, Users, WhenBusy};
+use super::config::{self, A2ui, AgentSettings, Config, Cors, ForwardHeaders, Kind, Origins, Users, WhenBusy};
 use super::front::Mount;
 use super::problem::{Place, Problem};
 use super::store;
 use crate::agent::{Agent, AgentCall, AgentError, DemoAgent, EventStream, HttpAgent, HttpAgentError};
 use crate::http::{self as face, ForwardPolicy};
+use crate::intelligence::{Intelligence, IntelligenceError};
 use crate::runtime;
 use crate::transcription::OpenAiTranscription;
-use crate::{Builder, CopilotRuntime, IdentifyError, User};
+use crate::{Builder, CopilotRuntime, IdentifyError, KeptByPlatform, KeptHere, User};
 
-/// The runtime a configuration describes, but for its runner.
+/// A runtime that lacks nothing but, where threads are kept here, the place they are kept in.
+pub(super) enum Prepared {
+    Here(Builder<KeptHere>),
+    OnPlatform(Builder<KeptByPlatform>),
+}
+
+/// The runtime a configuration describes.
 ///
 /// # Errors
 /// What only the parts themselves can know to be wrong.
-pub(super) fn runtime(config: &Config) -> Result<Builder, Vec<Problem>> {
+pub(super) fn runtime(config: &Config) -> Result<Prepared, Vec<Problem>> {
     let mut problems = Vec::new();
-    let mut wrong = |key: String, reason: String| problems.push(Problem::new(place(config), key, reason));
-    let settings = &config.runtime;
-    let mut builder = CopilotRuntime::builder()
-        .keep_alive(settings.keep_alive)
-        .debug_feed(settings.debug_feed)
-        .expose_memory_routes(settings.expose_memory_routes)
-        .open_generative_ui(settings.open_generative_ui)
-        .generate_thread_names(config.runner.generate_thread_names);
+    let prepared = match (&config.intelligence, &config.users) {
+        (Some(settings), Some(users)) => match intelligence(settings) {
+            Ok(intelligence) => {
+                let users = users.clone();
+                let identify = move |head: &Parts| ready(user(&users, &head.headers));
+                let builder = CopilotRuntime::on_intelligence(intelligence, identify);
+                Some(Prepared::OnPlatform(equipped(builder, config, &mut problems)))
+            }
+            Err(error) => {
+                problems.push(Problem::new(place(config), "intelligence", error.to_string()));
+                None
+            }
+        },
+        (Some(_), None) => {
+            problems.push(Problem::new(place(config), "users.header", "missing; the platform keeps threads for users"));
+            None
+        }
+        (None, _) => Some(Prepared::Here(equipped(here(config), config, &mut problems))),
+    };
+    match prepared {
+        Some(prepared) if problems.is_empty() => Ok(prepared),
+        _ => Err(problems),
+    }
+}
+
+/// The runtime, put together.
+///
+/// # Errors
+/// What only the whole can know to be wrong.
+pub(super) fn build(prepared: Prepared, config: &Config) -> Result<CopilotRuntime, Vec<Problem>> {
+    let built = match prepared {
+        Prepared::Here(builder) => builder.build(),
+        Prepared::OnPlatform(builder) => builder.build(),
+    };
+    built.map_err(|error| vec![Problem::new(place(config), "runtime", error.to_string())])
+}
+
+/// What is set about threads that are kept here.
+fn here(config: &Config) -> Builder<KeptHere> {
+    let mut builder = CopilotRuntime::builder().generate_thread_names(config.runner.generate_thread_names);
     if config.runner.allow_request_policy {
         builder = builder.allow_request_policies(WhenBusy::ALL.map(|policy| store::policy(policy, &config.runner)));
     }
+    if let Some(users) = config.users.clone() {
+        builder = builder.identify_user(move |head| ready(user(&users, &head.headers)));
+    }
+    builder
+}
+
+/// The platform, and what is set about it.
+fn intelligence(settings: &config::Intelligence) -> Result<Intelligence, IntelligenceError> {
+    let mut builder = Intelligence::builder()
+        .api_key(settings.api_key.0.as_str())
+        .api_url(settings.api_url.as_deref().unwrap_or_default())
+        .ws_url(settings.ws_url.as_deref().unwrap_or_default())
+        .generate_thread_names(settings.generate_thread_names)
+        .lock_ttl(settings.lock_ttl)
+        .lock_heartbeat(settings.lock_heartbeat)
+        .max_reconnect(settings.max_reconnect)
+        .max_rejoin(settings.max_rejoin);
+    if let Some(id) = &settings.organization_id {
+        builder = builder.organization_id(id);
+    }
+    if let Some(id) = &settings.learning_container {
+        builder = builder.learning_container(id);
+    }
+    if let Some(prefix) = &settings.lock_key_prefix {
+        builder = builder.lock_key_prefix(prefix);
+    }
+    if let Some(grant) = settings.memory {
+        builder = builder.memory(move |_| ready(Ok(grant)));
+    }
+    builder.build()
+}
+
+/// What is set whoever keeps the threads.
+fn equipped<T>(builder: Builder<T>, config: &Config, problems: &mut Vec<Problem>) -> Builder<T> {
+    let mut wrong = |key: String, reason: String| problems.push(Problem::new(place(config), key, reason));
+    let settings = &config.runtime;
+    let mut builder = builder
+        .keep_alive(settings.keep_alive)
+        .debug_feed(settings.debug_feed)
+        .expose_memory_routes(settings.expose_memory_routes)
+        .open_generative_ui(settings.open_generative_ui);
     match &settings.a2ui {
         A2ui::Off => {}
         A2ui::All => builder = builder.a2ui(runtime::A2ui { agents: None }),
         A2ui::Agents(names) => builder = builder.a2ui(runtime::A2ui { agents: Some(names.clone()) }),
-    }
-    if let Some(users) = config.users.clone() {
-        builder = builder.identify_user(move |head| ready(user(&users, &head.headers)));
     }
     for settings in &config.agents {
         match agent(settings) {
@@ -55,15 +133,7 @@ pub(super) fn runtime(config: &Config) -> Result<Builder, Vec<Problem>> {
             Err(error) => wrong("transcription".to_owned(), error.to_string()),
         }
     }
-    if problems.is_empty() { Ok(builder) } else { Err(problems) }
-}
-
-/// The runtime, put together.
-///
-/// # Errors
-/// What only the whole can know to be wrong.
-pub(super) fn build(runtime: Builder, config: &Config) -> Result<CopilotRuntime, Vec<Problem>> {
-    runtime.build().map_err(|error| vec![Problem::new(place(config), "runtime", error.to_string())])
+    builder
 }
 
 /// Who a proxy says the user is. Two of a header are none: one of them may be the client's.
@@ -202,8 +272,27 @@ mod tests {
     #[test]
     fn a_keep_alive_no_timer_can_hold_is_a_problem() {
         let config = config("[runtime]\nkeep_alive = \"1000h\"\n");
-        let problems = build(runtime(&config).expect("good parts"), &config).expect_err("too long");
+        let prepared = runtime(&config).unwrap_or_else(|problems| panic!("{problems:?}"));
+        let problems = build(prepared, &config).expect_err("too long");
         assert!(problems[0].to_string().starts_with("x.toml: runtime: "), "{}", problems[0]);
+    }
+
+    #[test]
+    fn platform_that_cannot_work_is_a_problem() {
+        let text = "[users]\nheader = \"x-user\"\n[intelligence]\napi_key = \"s3cret\"\n";
+        assert!(matches!(runtime(&config(text)), Ok(Prepared::OnPlatform(_))));
+        for (line, reason) in [
+            ("api_key = \"s3\\ncret\"\n", "cannot be sent in a header"),
+            ("api_key = \" \"\n", "required and cannot be blank"),
+            ("api_key = \"s3cret\"\napi_url = \"nowhere\"\n", "api_url is no URL"),
+            ("api_key = \"s3cret\"\nlock_ttl = 0\n", "lock_ttl has to be at least 1s"),
+            ("api_key = \"s3cret\"\nlearning_container = \"A\"\n", "no id of a learning container"),
+        ] {
+            let config = config(&format!("[users]\nheader = \"x-user\"\n[intelligence]\n{line}"));
+            let said = runtime(&config).err().expect("a problem")[0].to_string();
+            assert!(said.starts_with("x.toml: intelligence: ") && said.contains(reason), "{said}");
+            assert!(!said.contains("cret\""), "{said}");
+        }
     }
 
     #[test]

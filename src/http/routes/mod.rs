@@ -2,9 +2,13 @@
 //! checks in the contract.
 
 mod agents;
+mod annotate;
 mod debug;
 mod info;
-mod intelligence;
+mod inspector;
+mod memories;
+#[cfg(test)]
+mod platform_tests;
 pub(super) mod single;
 mod threads;
 mod transcribe;
@@ -133,12 +137,19 @@ pub(super) async fn handle(face: &Face, route: &Route, call: Call) -> Result<Res
         Route::ThreadArchive { thread_id } => Box::pin(threads::archive(face, caller()?, thread_id, call.body)).await,
         Route::ThreadsClear => threads::clear(face, caller()?).await,
         Route::ThreadsSubscribe => threads::subscribe(face, caller()?).await,
-        Route::MemoriesList | Route::MemoriesRecall | Route::MemoriesSubscribe | Route::MemoryMutate { .. } => {
-            intelligence::memories()
+        Route::MemoriesList if call.head.method == Method::GET => {
+            Box::pin(memories::list(face, caller()?, &call.head)).await
         }
-        Route::Annotate => intelligence::annotate(),
-        Route::InspectorMetadata => Ok(intelligence::inspector_metadata()),
-        Route::InspectorLearning => Ok(intelligence::inspector_learning()),
+        Route::MemoriesList => Box::pin(memories::create(face, caller()?, call)).await,
+        Route::MemoriesRecall => Box::pin(memories::recall(face, caller()?, call)).await,
+        Route::MemoriesSubscribe => Box::pin(memories::subscribe(face, caller()?, &call.head)).await,
+        Route::MemoryMutate { memory_id } if call.head.method == Method::DELETE => {
+            Box::pin(memories::remove(face, caller()?, memory_id, &call.head)).await
+        }
+        Route::MemoryMutate { memory_id } => Box::pin(memories::update(face, caller()?, memory_id, call)).await,
+        Route::Annotate => Box::pin(annotate::annotate(face, caller()?, call.body)).await,
+        Route::InspectorMetadata => Ok(Box::pin(inspector::metadata(face)).await),
+        Route::InspectorLearning => Ok(Box::pin(inspector::learning(face, &call.head)).await),
         Route::Transcribe => {
             // Without a service the body is not looked at.
             let service = face.runtime.transcription();

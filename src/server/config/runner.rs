@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::super::file::Raw;
 use super::checks::{not_zero, not_zero_time};
+use super::intelligence::refuse_beside;
 use super::{Place, Problem, Reader, Section, Setting, bytes};
 use crate::runner::Retention;
 
@@ -69,8 +70,14 @@ pub(in crate::server) enum WhenUnwatched {
     StopAfter(Duration),
 }
 
-pub(super) fn read(reader: &Reader) -> Runner {
+/// What is set outside the file about threads of this program's own.
+const OUTSIDE: &[&str] = &["runner.database", "runner.when_busy", "runner.when_unwatched"];
+
+pub(super) fn read(reader: &Reader, on_platform: bool) -> Runner {
     let mut section = reader.section("runner");
+    if on_platform {
+        refuse_beside(reader, "runner", &section, OUTSIDE);
+    }
     let database = database(&mut section, reader);
     let mut limits = section.section("memory");
     let memory = Memory {
@@ -101,7 +108,11 @@ pub(super) fn read_database(reader: &Reader) -> Database {
 }
 
 /// Which threads are deleted by themselves. None, unless told otherwise.
-pub(super) fn read_retention(mut section: Section<'_>) -> Option<Retention> {
+pub(super) fn read_retention(reader: &Reader, on_platform: bool) -> Option<Retention> {
+    let mut section = reader.section("retention");
+    if on_platform {
+        refuse_beside(reader, "retention", &section, &[]);
+    }
     let retention = Retention {
         max_age: section.get("max_age").filter(|age: &Duration| !age.is_zero()),
         max_threads_per_owner: section.get("max_threads_per_user").filter(|count| *count != 0),

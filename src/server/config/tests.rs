@@ -1,9 +1,10 @@
 use super::*;
+use crate::intelligence::MemoryAccess;
 
 const EXAMPLE: &str = include_str!("../../../copilotkit.example.toml");
 
 fn env(name: &str) -> Option<String> {
-    matches!(name, "AGENT_TOKEN" | "OPENAI_API_KEY").then(|| "s3cret".to_owned())
+    matches!(name, "AGENT_TOKEN" | "OPENAI_API_KEY" | "COPILOTKIT_INTELLIGENCE_API_KEY").then(|| "s3cret".to_owned())
 }
 
 fn load(text: &str) -> Result<Config, Vec<Problem>> {
@@ -22,8 +23,15 @@ fn problems(text: &str) -> Vec<String> {
     said
 }
 
-/// The example with every setting switched on.
+/// The example with every setting switched on, but for the table that excludes others.
 fn uncommented() -> String {
+    let whole = uncommented_whole();
+    let (before, rest) = whole.split_once("[intelligence]").expect("the table");
+    let (_, after) = rest.split_once("[cors]").expect("the table behind it");
+    format!("{before}[cors]{after}")
+}
+
+fn uncommented_whole() -> String {
     let is_setting = |line: &str| {
         let key = line.split(" = ").next().unwrap_or_default();
         line.starts_with('[')
@@ -86,11 +94,11 @@ fn example_as_it_stands_is_the_default() {
 #[test]
 fn example_has_every_key() {
     let path: Arc<Path> = Path::new("x.toml").into();
-    let (root, _) = file::parse(&path, &uncommented(), &env);
+    let (root, _) = file::parse(&path, &uncommented_whole(), &env);
     let reader = Reader::new(path, root, Overrides::new());
     Config::read(&reader, None);
     let mut paths = Vec::new();
-    let (root, _) = file::parse(&Path::new("x").into(), &uncommented(), &env);
+    let (root, _) = file::parse(&Path::new("x").into(), &uncommented_whole(), &env);
     collect(&root, "", &mut paths);
     for key in reader.known() {
         let matches = |path: &String| {
@@ -251,6 +259,16 @@ fn the_database_is_found_without_the_secrets_of_the_agents() {
 }
 
 #[test]
+fn beside_the_platform_a_database_has_to_be_named() {
+    let file = FileText { path: Path::new("x.toml"), text: "[intelligence]\napi_key = \"s3cret\"\n" };
+    let refused = Config::load_database(Some(file), Overrides::new(), &env).expect_err("no database")[0].to_string();
+    assert!(refused.starts_with("x.toml:1: intelligence: ") && refused.ends_with("--database"), "{refused}");
+    let place = Place::Flag("database".to_owned());
+    let named = Overrides::from([("runner.database", ("old.db".to_owned(), place))]);
+    assert_eq!(Config::load_database(Some(file), named, &env), Ok(Database::File("old.db".into())));
+}
+
+#[test]
 fn policies_as_people_write_them() {
     let runner = |line: &str| load(&format!("[runner]\n{line}\n")).map(|config| config.runner);
     for (name, policy) in [
@@ -293,6 +311,73 @@ fn users_are_told_apart_by_a_header_of_the_proxy() {
     assert!(problems("[users]\nheader = \"Authorization\"\n")[0].contains("holds a secret"));
 }
 
+const USERS: &str = "[users]\nheader = \"x-user\"\n";
+
+#[test]
+fn example_of_the_platform_shows_its_defaults() {
+    let whole = uncommented_whole();
+    let (_, rest) = whole.split_once("[intelligence]").expect("the table");
+    let (table, _) = rest.split_once("[cors]").expect("the table behind it");
+    let example = load(&format!("{USERS}[intelligence]{table}")).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    let least = load(&format!("{USERS}[intelligence]\napi_key = \"s3cret\"\n")).expect("fine").intelligence;
+    let (example, least) = (example.intelligence.expect("a platform"), least.expect("a platform"));
+    assert_eq!((least.api_url, least.ws_url, least.organization_id), (None, None, None));
+    assert_eq!((least.learning_container, least.lock_key_prefix, least.memory), (None, None, None));
+    let named = |example: Intelligence| Intelligence {
+        api_url: None,
+        ws_url: None,
+        organization_id: None,
+        learning_container: None,
+        lock_key_prefix: None,
+        memory: None,
+        ..example
+    };
+    let grant = example.memory.expect("a grant");
+    assert_eq!((grant.user, grant.project), (MemoryAccess::ReadWrite, MemoryAccess::Read));
+    assert_eq!(
+        named(example),
+        load(&format!("{USERS}[intelligence]\napi_key = \"s3cret\"\n"))
+            .expect("fine")
+            .intelligence
+            .expect("a platform")
+    );
+}
+
+#[test]
+fn platform_needs_a_key_and_users() {
+    assert_eq!(load("").expect("fine").intelligence, None);
+    let said = problems("[intelligence]\napi_url = \"https://p\"\n");
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said[0].starts_with("x.toml:1: intelligence.api_key: missing"), "{said:?}");
+    assert!(said[1].starts_with("x.toml:1: users.header: ") && said[1].contains("--user-header"), "{said:?}");
+    let outside = [("intelligence.api_key", "s3cret")];
+    let said = load_with("", &outside).expect_err("no users")[0].to_string();
+    assert!(said.starts_with("--intelligence.api_key: users.header: "), "{said}");
+    let platform = load_with(USERS, &outside).expect("fine").intelligence.expect("a platform");
+    assert_eq!(platform.api_key, Secret("s3cret".to_owned()));
+    // A relic of older releases turns nothing on.
+    assert_eq!(load_with("", &[("intelligence.organization_id", "o")]).expect("fine").intelligence, None);
+    let wrong = |line: &str| problems(&format!("{USERS}[intelligence]\napi_key = \"s3cret\"\n{line}\n"))[0].clone();
+    assert!(wrong("enterprise_learning = true").contains("MCP tools"), "{}", wrong("enterprise_learning = true"));
+    assert!(wrong("[intelligence.memory]\nuser = \"all\"").contains("expected \"none\""));
+}
+
+#[test]
+fn platform_excludes_threads_of_ones_own() {
+    let platform = format!("{USERS}[intelligence]\napi_key = \"s3cret\"\n");
+    for (text, at) in [("[runner]\nwhen_busy = \"reject\"\n", "runner"), ("[retention]\nmax_age = 1\n", "retention")] {
+        let said = problems(&format!("{platform}{text}"));
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].starts_with(&format!("x.toml:5: {at}: threads and runs are kept by the Intel")), "{said:?}");
+    }
+    for key in ["runner.database", "runner.when_busy", "runner.when_unwatched"] {
+        let value = if key == "runner.when_busy" { "reject" } else { "keep" };
+        let said = load_with(&platform, &[(key, value)]).expect_err("two keepers");
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].to_string().starts_with(&format!("--{key}: {key}: threads and runs")), "{}", said[0]);
+    }
+}
+
 #[test]
 fn other_machines_are_let_in_only_if_users_are_told_apart_or_everybody_may_do_everything() {
     for bind in ["0.0.0.0:4000", "[::]:4000", "192.168.1.2:80"] {
@@ -314,6 +399,7 @@ fn other_machines_are_let_in_only_if_users_are_told_apart_or_everybody_may_do_ev
 #[test]
 fn debug_shows_no_secrets() {
     let config = load(&uncommented()).expect("fine");
-    let shown = format!("{config:?}");
+    let platform = load(&format!("{USERS}[intelligence]\napi_key = \"s3cret\"\n")).expect("fine");
+    let shown = format!("{config:?} {platform:?}");
     assert!(!shown.contains("s3cret"), "{shown}");
 }

@@ -52,7 +52,7 @@ use Standing::{Running, Sealed};
 pub(super) const ROWS: &[Row] = &[
     row("info", Method::GET, Anybody, Envelope::Method, nothing, None),
     row("inspector/metadata", Method::GET, Anybody, Envelope::Method, nothing, None),
-    row("inspector/learning", Method::GET, Anybody, Envelope::Method, nothing, None),
+    row("inspector/learning", Method::GET, Callers, Envelope::Method, nothing, None),
     row("transcribe", Method::POST, Callers, Envelope::Method, audio, None),
     row("cpk-debug-events", Method::GET, Callers, Envelope::None, nothing, None),
     row("agent/run", Method::POST, Callers, Envelope::Method, input, Some((Running, "THREAD_BUSY"))),
@@ -69,13 +69,13 @@ pub(super) const ROWS: &[Row] = &[
     row("threads/update", Method::PATCH, Callers, Envelope::Resource, change, Some((Sealed, "Mine now"))),
     row("threads/update", Method::DELETE, Callers, Envelope::Resource, change, Some((Running, r#""deleted":true"#))),
     row("threads/list", Method::GET, Callers, Envelope::Resource, nothing, Some((Running, r#""id":"t""#))),
-    row("memories/recall", Method::POST, Anybody, Envelope::Resource, nothing, None),
-    row("memories/subscribe", Method::POST, Anybody, Envelope::Resource, nothing, None),
-    row("memories/mutate", Method::PATCH, Anybody, Envelope::Resource, nothing, None),
-    row("memories/mutate", Method::DELETE, Anybody, Envelope::Resource, nothing, None),
-    row("memories/list", Method::GET, Anybody, Envelope::Resource, nothing, None),
-    row("memories/list", Method::POST, Anybody, Envelope::Resource, nothing, None),
-    row("annotate", Method::POST, Anybody, Envelope::Resource, nothing, None),
+    row("memories/recall", Method::POST, Callers, Envelope::Resource, nothing, None),
+    row("memories/subscribe", Method::POST, Callers, Envelope::Resource, nothing, None),
+    row("memories/mutate", Method::PATCH, Callers, Envelope::Resource, nothing, None),
+    row("memories/mutate", Method::DELETE, Callers, Envelope::Resource, nothing, None),
+    row("memories/list", Method::GET, Callers, Envelope::Resource, nothing, None),
+    row("memories/list", Method::POST, Callers, Envelope::Resource, nothing, None),
+    row("annotate", Method::POST, Callers, Envelope::Resource, nothing, None),
 ];
 
 impl Row {
