@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use copilotkit_runtime::agent::{Agent, AgentCall, AgentError, EventStream};
 use copilotkit_runtime::agui::Event;
@@ -11,13 +10,14 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::script::{Scripts, Step};
+use super::steps::Steps;
 
 /// The agent, under one of its names.
 pub(crate) struct Played {
     pub(crate) scripts: Arc<Scripts>,
     pub(crate) description: &'static str,
-    /// How often locks were renewed so far.
-    pub(crate) renewed: watch::Receiver<usize>,
+    /// What has happened so far.
+    pub(crate) so_far: watch::Receiver<Steps>,
     /// Runs that were given up while the agent still had something to do.
     pub(crate) given_up: Arc<AtomicUsize>,
 }
@@ -26,7 +26,12 @@ impl Agent for Played {
     fn run(&self, call: AgentCall) -> EventStream {
         let known = self.scripts.runs.get(&call.input.run_id);
         let steps = known.cloned().unwrap_or_else(|| titled(&call, &self.scripts.title));
-        let playing = Playing { steps: steps.into(), renewed: self.renewed.clone(), given_up: self.given_up.clone() };
+        let playing = Playing {
+            steps: steps.into(),
+            run: call.input.run_id.clone(),
+            so_far: self.so_far.clone(),
+            given_up: self.given_up.clone(),
+        };
         Box::pin(stream::unfold(playing, |mut playing| async { Some((playing.next().await?, playing)) }))
     }
 
@@ -55,7 +60,8 @@ fn titled(call: &AgentCall, title: &str) -> Vec<Step> {
 /// A script under way.
 struct Playing {
     steps: std::collections::VecDeque<Step>,
-    renewed: watch::Receiver<usize>,
+    run: String,
+    so_far: watch::Receiver<Steps>,
     given_up: Arc<AtomicUsize>,
 }
 
@@ -72,13 +78,19 @@ impl Playing {
                     self.steps.clear();
                     return Some(Err(AgentError::new(message)));
                 }
-                Step::Pause(pause) => tokio::time::sleep(pause).await,
-                // A test that is over renews nothing more.
-                Step::Renewed(count) => drop(self.renewed.wait_for(|renewed| *renewed >= count).await),
-                Step::Hang => tokio::time::sleep(Duration::MAX).await,
+                Step::Brought(seq) => self.wait_for(|so_far, run| so_far.brought(run) >= seq).await,
+                Step::Renewed(count) => self.wait_for(|so_far, _| so_far.renewed() >= count).await,
+                Step::Hang => std::future::pending().await,
             }
             self.steps.pop_front();
         }
+    }
+}
+
+impl Playing {
+    async fn wait_for(&mut self, holds: impl Fn(&Steps, &str) -> bool) {
+        // When the play is over, nothing more happens.
+        let _ = self.so_far.wait_for(|so_far| holds(so_far, &self.run)).await;
     }
 }
 

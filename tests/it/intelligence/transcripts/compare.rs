@@ -195,14 +195,15 @@ fn runs(transcript: &Transcript, played: &Played, ids: &mut Ids, found: &mut Vec
         let shown = |entry: &Entry| json!({ "path": entry.path, "query": entry.query, "protocols": entry.protocols });
         entries.iter().filter(upgrade).map(shown).collect()
     };
-    // How often it has to be tried depends on time where it is refused.
+    // How often it has to be tried depends on time where it is refused. Every socket is asked for alike.
     let (recorded, ours) = (upgrades(&transcript.entries), upgrades(&played.entries));
-    for (at, ours) in ours.iter().enumerate() {
-        let Some(recorded) = recorded.first() else {
-            found.push(Unlike::new("sockets", "none", ours));
-            break;
-        };
-        unlike(recorded, ours, &format!("socket {at}"), &[], ids, found);
+    if recorded.is_empty() != ours.is_empty() {
+        found.push(Unlike::new("sockets", recorded.len(), ours.len()));
+    }
+    if let Some(recorded) = recorded.iter().find(|recorded| recorded["protocols"] != json!([])) {
+        for (at, ours) in ours.iter().enumerate() {
+            unlike(recorded, ours, &format!("socket {at}"), &[], ids, found);
+        }
     }
     let mut seen: Vec<&str> = Vec::new();
     for run in transcript.entries.iter().filter(|entry| entry.plane == "runner").filter_map(Entry::run) {
@@ -260,7 +261,8 @@ fn given_up(transcript: &Transcript, played: &Played, found: &mut Vec<Unlike>) {
         let mut before = transcript.entries.iter().filter(|entry| entry.n < note.n);
         before.any(|entry| entry.is("runner", "out") && entry.frame[4]["status"] == "ok")
     };
-    let notes = transcript.entries.iter().filter(|entry| entry.note.contains("abortRun"));
+    let of_agent = |entry: &&Entry| entry.plane == "runtime" && entry.note.contains("abortRun");
+    let notes = transcript.entries.iter().filter(of_agent);
     let recorded = notes.filter(has_joined).count();
     if recorded > played.given_up {
         found.push(Unlike::new("agents given up", recorded, played.given_up));

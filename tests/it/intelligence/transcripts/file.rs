@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// What was said in one scenario.
 #[derive(Clone, Debug, Deserialize)]
@@ -114,6 +114,12 @@ impl Entry {
         }
     }
 
+    /// Whether the reference runtime, for want of WebSockets, asked for another way to the runner's gateway here.
+    /// This runtime would have asked for a socket.
+    fn is_long_poll(&self) -> bool {
+        self.plane == "rest" && self.path == "/runner/longpoll"
+    }
+
     /// Whether a REST call renews a lock.
     pub(crate) fn renews(&self) -> bool {
         self.is("rest", "request") && self.method == "PATCH" && self.path.ends_with("/lock")
@@ -141,7 +147,36 @@ pub(crate) fn load(dir: &Path) -> Vec<Transcript> {
 
 fn read(file: &Path) -> Transcript {
     let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+    let mut transcript: Transcript =
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    transcript.entries = with_sockets(std::mem::take(&mut transcript.entries));
+    transcript
+}
+
+/// Where the reference runtime had no WebSockets and was not let in another way: it is as if it had asked for a socket,
+/// and to join, and nobody had answered.
+fn with_sockets(entries: Vec<Entry>) -> Vec<Entry> {
+    let mut all: Vec<Entry> = Vec::new();
+    for mut entry in entries {
+        if !entry.is_long_poll() {
+            all.push(entry);
+            continue;
+        }
+        entry.plane = "runner".to_owned();
+        entry.conn = "runner-1".to_owned();
+        if entry.dir == "request" {
+            entry.dir = "upgrade".to_owned();
+        } else {
+            let is_lock = |entry: &&Entry| entry.is("rest", "response") && entry.path.ends_with("/lock");
+            let lock = all.iter().rfind(is_lock).and_then(|entry| entry.body.clone()).unwrap_or_default();
+            let topic = format!("ingestion:{}", lock["runId"].as_str().unwrap_or_default());
+            let params = json!({ "thread_id": lock["threadId"], "run_id": lock["runId"] });
+            entry.dir = "in".to_owned();
+            entry.frame = json!(["1", "1", topic, "phx_join", params]);
+        }
+        all.push(entry);
+    }
+    all
 }
 
 /// The entries the platform wrote, in the form of the recorded ones.

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use tokio::time::{advance, pause, resume, sleep, timeout};
 
-/// Nothing has happened for so long: only a timer can be next.
-const QUIET: Duration = Duration::from_millis(80);
+/// Nothing has happened in so many rounds of waiting: only a timer can be next. Rounds, and not a time: a machine that
+/// is busy elsewhere lets time pass, but in every round everything that is ready goes on.
+const QUIET: u32 = 12;
+const ROUND: Duration = Duration::from_millis(7);
+/// How far the clock is put forward at a time, and what may come of it before the next time.
 const STEP: Duration = Duration::from_millis(200);
-/// What happens in a moment, when a timer has fired.
-const MOMENT: Duration = Duration::from_millis(4);
+const MOMENT: u32 = 3;
+const SHORT_ROUND: Duration = Duration::from_millis(2);
 /// The longest timer there is, and some.
 const LONGEST: Duration = Duration::from_secs(70);
 
@@ -17,7 +20,15 @@ const LONGEST: Duration = Duration::from_secs(70);
 pub(crate) async fn until(mut holds: impl FnMut() -> bool, mut changed: impl AsyncFnMut()) -> bool {
     let mut forward = Duration::ZERO;
     while !holds() {
-        if timeout(if forward.is_zero() { QUIET } else { MOMENT }, changed()).await.is_ok() {
+        let (rounds, length) = if forward.is_zero() { (QUIET, ROUND) } else { (MOMENT, SHORT_ROUND) };
+        let mut is_quiet = true;
+        for _ in 0..rounds {
+            if timeout(length, changed()).await.is_ok() {
+                is_quiet = false;
+                break;
+            }
+        }
+        if !is_quiet {
             forward = Duration::ZERO;
         } else if forward < LONGEST {
             pause();
@@ -33,5 +44,5 @@ pub(crate) async fn until(mut holds: impl FnMut() -> bool, mut changed: impl Asy
 
 /// What still happens by itself, happens.
 pub(crate) async fn settle() {
-    sleep(QUIET).await;
+    sleep(ROUND * QUIET).await;
 }

@@ -67,14 +67,13 @@ fn outcome(transcript: &Transcript) -> Outcome {
         return Outcome::Broken(format!("the platform saw promises broken: {}", played.violations.join("; ")));
     }
     let mut found = compare::differences(transcript, &played);
-    let reasons = intended::reasons(&transcript.scenario);
-    let because: Vec<_> = reasons.iter().map(|reason| reason.because).collect();
-    for reason in reasons {
-        let before = found.len();
-        found.retain(|difference| !reason.covers(difference));
-        if found.len() == before {
-            return Outcome::Outlived(reason.because);
+    let steps = intended::steps(transcript);
+    let because: Vec<_> = steps.iter().map(|step| step.because).collect();
+    for step in steps {
+        if found.is_empty() {
+            return Outcome::Outlived(step.because);
         }
+        found = compare::differences(&step.ours, &played);
     }
     match (found.is_empty(), because.is_empty()) {
         (false, _) => Outcome::Failed(found),

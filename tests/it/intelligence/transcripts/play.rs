@@ -47,16 +47,16 @@ pub(crate) async fn play(transcript: &Transcript) -> Result<Played, String> {
     ids.lock().bind("<platform>", &platform.address().to_string());
     faults.into_iter().for_each(|fault| platform.fail(fault));
 
-    let (renewals, renewed) = watch::channel(0);
+    let (progress, so_far) = watch::channel(Steps::default());
     let given_up = Arc::new(AtomicUsize::new(0));
     let played = |description| agent::Played {
         scripts: scripts.clone(),
         description,
-        renewed: renewed.clone(),
+        so_far: so_far.clone(),
         given_up: given_up.clone(),
     };
     let service = ours::service(&transcript.runtime_options, &platform, played("scripted"), played(""))?;
-    let stage = Stage { platform: &platform, ids: &ids, renewals, answers: Rc::default(), news: Rc::default() };
+    let stage = Stage { platform: &platform, ids: &ids, progress, answers: Rc::default(), news: Rc::default() };
     let missing = LocalSet::new().run_until(stage.perform(transcript, &service)).await;
     hurry::settle().await;
     let answers = stage.answers.take();
@@ -74,7 +74,7 @@ pub(crate) async fn play(transcript: &Transcript) -> Result<Played, String> {
 struct Stage<'a> {
     platform: &'a Platform,
     ids: &'a Arc<Mutex<Ids>>,
-    renewals: watch::Sender<usize>,
+    progress: watch::Sender<Steps>,
     answers: Rc<RefCell<BTreeMap<usize, Answer>>>,
     news: Rc<Notify>,
 }
@@ -135,8 +135,8 @@ impl Stage<'_> {
         let missing = || {
             let mut ours = Steps::default();
             file::entries(self.platform.entries()).iter().for_each(|entry| ours.add(entry, str::to_owned));
-            self.renewals.send_replace(ours.renewed());
             let mut missing = wanted.missing(&ours);
+            self.progress.send_replace(ours);
             let has = self.answers.borrow().len();
             if has < answers {
                 missing.push(format!("answers: {has} of {answers}"));

@@ -1,7 +1,6 @@
 //! What the agent of a recording did, found out from what its runner brought to the platform.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
 
 use serde_json::Value;
 
@@ -13,8 +12,8 @@ use super::ids::Ids;
 pub(crate) enum Step {
     /// Says an event.
     Say(Value),
-    /// Says nothing for a while.
-    Pause(Duration),
+    /// Waits until the platform has heard of the event of this number, so that what follows is not sent with it.
+    Brought(u64),
     /// Waits until locks were renewed so often.
     Renewed(usize),
     /// Fails.
@@ -29,9 +28,6 @@ pub(crate) struct Scripts {
     pub(crate) runs: HashMap<String, Vec<Step>>,
     pub(crate) title: String,
 }
-
-/// Longer than a runner waits for more events before it sends what it has.
-const PAUSE: Duration = Duration::from_millis(8);
 
 pub(crate) fn of(transcript: &Transcript, ids: &mut Ids) -> Scripts {
     let entries = &transcript.entries;
@@ -55,7 +51,8 @@ fn steps(run: &str, entries: &[Entry], ids: &mut Ids) -> Vec<Step> {
         renewed += usize::from(entry.renews());
         has_joined |= entry.run() == Some(run) && entry.dir == "out" && entry.frame[4]["status"] == "ok";
         if has_joined && is_stop(run, entry) {
-            // The rest is the runner's.
+            // The rest is the runner's. When it came was chance: what the agent said until then, it says.
+            steps.retain(|step| !matches!(step, Step::Renewed(_)));
             steps.push(Step::Hang);
             return steps;
         }
@@ -63,8 +60,8 @@ fn steps(run: &str, entries: &[Entry], ids: &mut Ids) -> Vec<Step> {
             continue;
         }
         let fresh: Vec<&Value> = entry.pushed().into_iter().filter(|event| !said.contains_key(&seq(event))).collect();
-        if !fresh.is_empty() && !said.is_empty() {
-            steps.push(Step::Pause(PAUSE));
+        if let Some(last) = said.keys().last().filter(|_| !fresh.is_empty()) {
+            steps.push(Step::Brought(*last));
         }
         if !fresh.is_empty() && renewed > 0 {
             steps.push(Step::Renewed(renewed));
@@ -130,7 +127,7 @@ fn title(entries: &[Entry]) -> String {
     let name = named.and_then(|entry| entry.body.as_ref()?["name"].as_str()).unwrap_or_default();
     let first = entries.iter().filter(asked).find_map(|entry| entry.body.as_ref()?["messages"][0]["content"].as_str());
     match first.is_some_and(|first| first.starts_with(name)) {
-        true => "{\"title\":".to_owned(),
+        true => "{no title}".to_owned(),
         false => serde_json::json!({ "title": name }).to_string(),
     }
 }
@@ -163,7 +160,7 @@ mod tests {
         let end = event(2, json!({ "type": "RUN_FINISHED" }));
         let steps = steps("r", &[events(1, &json!([start])), events(2, &json!([start, end]))], &mut Ids::default());
         let expected =
-            [Step::Say(json!({ "type": "CUSTOM" })), Step::Pause(PAUSE), Step::Say(json!({ "type": "RUN_FINISHED" }))];
+            [Step::Say(json!({ "type": "CUSTOM" })), Step::Brought(1), Step::Say(json!({ "type": "RUN_FINISHED" }))];
         assert_eq!(steps, expected);
     }
 

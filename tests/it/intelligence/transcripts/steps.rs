@@ -45,12 +45,14 @@ impl Steps {
     pub(crate) fn missing(&self, ours: &Steps) -> Vec<String> {
         let counts = self.counts.iter().map(|(what, count)| (what.clone(), *count, ours.counts.get(what).copied()));
         let counts = counts.map(|(what, wanted, has)| (what, wanted as u64, has.unwrap_or(0) as u64));
-        let brought = self
-            .brought
-            .iter()
-            .map(|(run, last)| (format!("events of {run}"), *last, ours.brought.get(run).copied().unwrap_or(0)));
+        let brought = self.brought.iter().map(|(run, last)| (format!("events of {run}"), *last, ours.brought(run)));
         let short = counts.chain(brought).filter(|(_, wanted, has)| has < wanted);
         short.map(|(what, wanted, has)| format!("{what}: {has} of {wanted}")).collect()
+    }
+
+    /// The last event that was brought of a run.
+    pub(crate) fn brought(&self, run: &str) -> u64 {
+        self.brought.get(run).copied().unwrap_or(0)
     }
 
     /// How often locks were renewed.
