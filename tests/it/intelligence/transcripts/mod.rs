@@ -17,6 +17,7 @@ mod proof;
 mod report;
 mod script;
 mod setbacks;
+mod single;
 mod steps;
 mod unlike;
 
@@ -58,8 +59,7 @@ fn recorded_intelligence_traffic_is_answered_alike() {
 }
 
 fn outcome(transcript: &Transcript) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let played = match runtime.block_on(play::play(transcript)) {
+    let played = match hurry::runtime().block_on(play::play(transcript)) {
         Ok(played) => played,
         Err(why) => return Outcome::Broken(why),
     };

@@ -35,7 +35,9 @@ pub(crate) struct Played {
     pub(crate) ids: Ids,
 }
 
+/// Plays a transcript on a runtime of [`hurry`].
 pub(crate) async fn play(transcript: &Transcript) -> Result<Played, String> {
+    let _clock = hurry::hold();
     let ids = Arc::new(Mutex::new(Ids::default()));
     let (scripts, faults) = {
         let mut ids = ids.lock();
