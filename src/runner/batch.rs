@@ -24,10 +24,6 @@ impl<T> Contained<T> {
     pub(super) fn new(inner: T) -> Contained<T> {
         Contained(Some(inner))
     }
-
-    fn nothing() -> Contained<T> {
-        Contained(None)
-    }
 }
 
 impl<T> Drop for Contained<T> {
@@ -71,17 +67,13 @@ pub(super) enum More {
     Failed(AgentError),
 }
 
-/// Waits for the agent, then takes everything it has ready that fits the batch. A panic is a failure. An agent that
-/// has ended or panicked is gone, and asked nothing more.
+/// Waits for the agent, then takes everything it has ready that fits the batch. A panic is a failure.
 pub(super) async fn next_batch(running: &mut Running, batch: &mut Batch) -> More {
     std::future::poll_fn(|cx| {
         loop {
             let Some(events) = &mut running.0.0 else { return Poll::Ready(More::Ended) };
             match contained(|| events.poll_next_unpin(cx)) {
-                None => {
-                    running.0 = Contained::nothing();
-                    return Poll::Ready(More::Failed(panicked()));
-                }
+                None => return Poll::Ready(More::Failed(panicked())),
                 Some(Poll::Ready(Some(Ok(event)))) => {
                     batch.bytes += event.json().len();
                     batch.events.push(event);
@@ -90,10 +82,7 @@ pub(super) async fn next_batch(running: &mut Running, batch: &mut Batch) -> More
                     }
                 }
                 Some(Poll::Ready(Some(Err(failure)))) => return Poll::Ready(More::Failed(failure)),
-                Some(Poll::Ready(None)) => {
-                    running.0 = Contained::nothing();
-                    return Poll::Ready(More::Ended);
-                }
+                Some(Poll::Ready(None)) => return Poll::Ready(More::Ended),
                 Some(Poll::Pending) if batch.events.is_empty() => return Poll::Pending,
                 Some(Poll::Pending) => return Poll::Ready(More::Coming),
             }
@@ -109,22 +98,4 @@ fn panicked() -> AgentError {
 /// The failure of a run that said too much.
 pub(super) fn too_large(limit: usize) -> AgentError {
     AgentError::new(format!("The run said more than {limit} bytes and was ended")).with_code(codes::RUN_TOO_LARGE)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::agent::FunctionAgent;
-    use crate::agui::RunAgentInput;
-
-    #[tokio::test]
-    async fn an_agent_that_has_ended_is_asked_nothing_more() {
-        // This stream panics when it is polled after its end.
-        let agent = FunctionAgent::new(|_| stream::unfold((), |()| std::future::ready(None)));
-        let input = RunAgentInput::new("t", "r");
-        let mut running = start(&agent, AgentCall::new(input));
-        for _ in 0..2 {
-            assert!(matches!(next_batch(&mut running, &mut Batch::default()).await, More::Ended));
-        }
-    }
 }
