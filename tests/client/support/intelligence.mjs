@@ -3,26 +3,26 @@
 import { spawn } from "node:child_process";
 import { after, before } from "node:test";
 import { fileURLToPath } from "node:url";
+import { WebSocket } from "ws";
 import { startAgents } from "./agents.mjs";
 import { DEADLINE_MS, until } from "./wait.mjs";
 
 const API_KEY = "cpk-fixture.key";
 
-if (!globalThis.WebSocket) {
-  throw new Error("The client needs a WebSocket: run `npm test`, or node with --experimental-websocket");
-}
+// As in a browser. Node 20 has none of its own but an experimental one, which does not tell that it was refused.
+globalThis.WebSocket = WebSocket;
 
 /** Where `cargo build --examples` leaves the two programs; `INTELLIGENCE_DRIVER` is the command of another driver. */
 const examples =
   process.env.COPILOTKIT_EXAMPLES ?? fileURLToPath(new URL("../../../target/debug/examples", import.meta.url));
 const driver = process.env.INTELLIGENCE_DRIVER?.split(" ") ?? [`${examples}/conformance_driver`];
 
-/** Starts everything before the tests of the file, ends it afterwards, and checks what the platform saw. */
-export function useIntelligence(script) {
+/** Starts everything before the tests of the file, and ends it afterwards. `options` are the platform's. */
+export function useIntelligence(script, options) {
   const started = {};
   before(async () => {
     started.agents = await startAgents();
-    started.platform = await startPlatform();
+    started.platform = await startPlatform(options);
     started.runtime = await startDriver(started.platform, started.agents.url(script));
   });
   after(async () => {
@@ -34,7 +34,7 @@ export function useIntelligence(script) {
 }
 
 /** The scripted platform; its methods are those of `tests/support/platform/control.rs`. */
-export async function startPlatform(options = {}) {
+async function startPlatform(options = {}) {
   const child = await start([`${examples}/platform`], { PLATFORM: JSON.stringify(options) });
   const url = `http://127.0.0.1:${child.port}`;
   const control = async (what, body = {}) => {

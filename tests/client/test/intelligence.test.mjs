@@ -10,12 +10,16 @@ import { until } from "../support/wait.mjs";
 
 // Repeats what the user says; when that holds "wait", it does so before, until the test releases the thread.
 const started = useIntelligence("patient");
+// The same, where a token opens one socket only.
+const strict = useIntelligence("patient", { tokens: "single-use" });
 
 const open = (options = {}) => core.open(started.runtime, { agent: "default", ...options });
 const release = ({ threadId }) => started.agents.release(threadId);
 
 afterEach(async () => {
-  assert.deepEqual(await started.platform.violations(), [], "promises of the runtime that the platform saw broken");
+  for (const { platform } of [started, strict]) {
+    assert.deepEqual(await platform.violations(), [], "promises of the runtime that the platform saw broken");
+  }
 });
 
 /** The types of what was stored of a thread's run, by default its last, once that has ended. */
@@ -133,6 +137,18 @@ test("core's own lost socket is replaced and the run goes on", async () => {
   release(session);
   await done;
   assert.equal(session.answer, "You said: wait for me", session.story);
+});
+
+test("core asks the runtime for a new token when its own is spent, and goes on where it was", async () => {
+  const session = await core.open(strict.runtime, { agent: "default" });
+  const { done } = await session.begin("wait for me");
+  await strict.platform.cut("client");
+  const isRefused = ({ plane, refused }) => plane === "client" && refused === 401;
+  await until(async () => (await strict.platform.entries()).some(isRefused), "the spent token to be refused");
+  strict.agents.release(session.threadId);
+  await done;
+  assert.equal(session.answer, "You said: wait for me", session.story);
+  assert.deepEqual(session.errors, []);
 });
 
 test("a busy thread refuses a second run", async () => {
