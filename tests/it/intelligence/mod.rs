@@ -1,4 +1,6 @@
 //! Intelligence mode against the scripted platform (`tests/support/platform`), and the recorded traffic of the
 //! reference runtime in that mode, played against this library.
 
+mod chaos;
+mod hurry;
 mod transcripts;

@@ -49,8 +49,8 @@ pub(crate) fn of_upgrade(call: &Call, protocols: &[String]) -> Option<String> {
     (protocols != ["phoenix", &bearer]).then(|| format!("the socket offers {protocols:?}"))
 }
 
-/// How long a push waits for its answer.
-const PUSH_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a push waits for its answer at least; it is ten seconds.
+pub(super) const PATIENCE: Duration = Duration::from_secs(9);
 const BATCH: usize = 32;
 
 /// One connection of a runner, frame by frame.
@@ -98,7 +98,7 @@ impl Conduct {
         if (frame.event == "events") != joined.batches {
             return Some(format!("`{}` although batches are {}", frame.event, joined.batches));
         }
-        if self.unanswered.is_some_and(|since| since.elapsed() < PUSH_TIMEOUT) {
+        if self.unanswered.is_some_and(|since| since.elapsed() < PATIENCE) {
             return Some("a push while another has no answer yet".to_owned());
         }
         self.unanswered = Some(Instant::now());

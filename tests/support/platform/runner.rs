@@ -164,7 +164,11 @@ impl Connection {
             Some(fault) => tokio::time::sleep(fault.delay()).await,
             None => {}
         }
-        self.conduct.answered(frame, stored.is_ok());
+        // Who waits no longer for an answer is right to ask again.
+        let is_late = fault.as_ref().is_some_and(|fault| fault.delay() >= conduct::PATIENCE);
+        if !is_late {
+            self.conduct.answered(frame, stored.is_ok());
+        }
         let reply = frame.reply(stored.map(|()| json!({})));
         if fault == Some(Deed::Twice) {
             self.send(reply.clone()).await?;

@@ -8,7 +8,6 @@ mod agent;
 mod compare;
 mod director;
 mod file;
-mod hurry;
 mod ids;
 mod intended;
 mod ours;
@@ -26,6 +25,7 @@ use std::sync::Mutex;
 
 use self::file::Transcript;
 use self::report::{Outcome, Report};
+use super::hurry;
 use crate::captures::folder;
 
 /// Transcripts under way at a time, each on a thread of its own: they mostly wait.

@@ -17,7 +17,8 @@ use super::director::Recorded;
 use super::file::{self, Entry, Transcript, seq};
 use super::ids::Ids;
 use super::steps::Steps;
-use super::{agent, hurry, ours, script, setbacks};
+use super::{agent, ours, script, setbacks};
+use crate::intelligence::hurry;
 use crate::platform::{Options, Platform, Policy};
 use crate::serve::{Answer, call};
 

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::{compare, file, hurry, play};
+use super::{compare, file, play};
+use crate::intelligence::hurry;
 
 /// What was recorded with a gateway that takes batches, in front of one that does not.
 #[test]

@@ -1,5 +1,5 @@
-//! The clock of a play. It stands still while anything happens, however slow the machine is, and is put forward, bit
-//! by bit, when nothing does: then only a timer can be next. Everything a transcript is about runs on one thread.
+//! A clock for tests with real sockets. It stands still while anything happens, however slow the machine is, and is put forward, bit
+//! by bit, when nothing does: then only a timer can be next. Everything a test is about runs on one thread.
 
 use std::sync::mpsc;
 use std::thread;
