@@ -27,8 +27,7 @@ use http::HeaderMap;
 use crate::agent::Agent;
 use crate::agui::{Frames, RunAgentInput};
 
-pub use intelligence::IntelligenceRunner;
-pub(crate) use intelligence::{PlatformRun, PlatformStop, StartError};
+pub(crate) use intelligence::{IntelligenceRunner, PlatformRun, PlatformStop, StartError};
 pub use listing::{InvalidCursor, ThreadCursor, ThreadEntry, ThreadList, ThreadPatch, ThreadQuery};
 #[cfg(feature = "server")]
 pub(crate) use live::removal::{Removed, end_elsewhere};

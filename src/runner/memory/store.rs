@@ -7,6 +7,7 @@ use futures_util::future::{BoxFuture, ready};
 use futures_util::stream::BoxStream;
 use parking_lot::Mutex;
 use serde_json::Value;
+use tokio::task::yield_now;
 
 use super::MemoryLimits;
 use super::search::Searched;
@@ -20,7 +21,7 @@ use crate::runner::{
     StoredRun, ThreadCursor, ThreadEntry, ThreadKey, ThreadList, ThreadPatch, ThreadQuery, ThreadStore,
 };
 
-/// How many threads a search takes out of the store at once: looking holds up nobody.
+/// How many threads a search takes out of the store at once, and looks at before others have a turn.
 const SEARCHED: usize = 64;
 
 /// A [`ThreadStore`] in RAM, bounded.
@@ -151,13 +152,13 @@ impl MemoryStore {
         History { earlier: thread.earlier.clone(), runs: runs.collect(), next: None }
     }
 
-    fn list_now(&self, query: &ThreadQuery) -> ThreadList {
+    async fn list_some(&self, query: &ThreadQuery) -> ThreadList {
         let words = query.matching.as_deref().map(Words::of).filter(|words| !words.is_empty());
         // One more, to know whether there is more.
         let wanted = query.limit.saturating_add(1);
         let mut found = match words {
             None => self.some_of(query, behind(query), wanted, |thread| (thread.entry.clone(), thread.active)),
-            Some(words) => self.search(query, &words, wanted),
+            Some(words) => self.search(query, &words, wanted).await,
         };
         let more = found.len() > query.limit;
         found.truncate(query.limit);
@@ -167,7 +168,7 @@ impl MemoryStore {
     }
 
     /// As many threads that hold the words as are wanted, each with the tick of its activity.
-    fn search(&self, query: &ThreadQuery, words: &Words, wanted: usize) -> Vec<(ThreadEntry, u64)> {
+    async fn search(&self, query: &ThreadQuery, words: &Words, wanted: usize) -> Vec<(ThreadEntry, u64)> {
         let (mut place, mut found) = (behind(query), Vec::new());
         while found.len() < wanted {
             let some = self.some_of(query, place, SEARCHED, Searched::of);
@@ -175,6 +176,8 @@ impl MemoryStore {
             place = last.active;
             let hits = some.into_iter().filter(|thread| thread.holds(words));
             found.extend(hits.map(|thread| (thread.entry, thread.active)));
+            // A word that is hardly anywhere is looked for everywhere.
+            yield_now().await;
         }
         found.truncate(wanted);
         found
@@ -266,7 +269,7 @@ impl ThreadStore for MemoryStore {
         at_once(self.threads.lock().by_key.get(thread).map(|thread| thread.entry.clone()))
     }
     fn list(&self, query: ThreadQuery) -> BoxFuture<'_, Result<ThreadList, StoreError>> {
-        at_once(self.list_now(&query))
+        Box::pin(async move { Ok(self.list_some(&query).await) })
     }
     fn update(&self, thread: &ThreadKey, patch: ThreadPatch) -> BoxFuture<'_, Result<Option<ThreadEntry>, StoreError>> {
         at_once(self.update_now(thread, patch))
@@ -318,10 +321,10 @@ mod tests {
     }
 
     /// The threads a query asks for, page by page.
-    fn paged(store: &MemoryStore, mut query: ThreadQuery) -> Vec<ThreadKey> {
+    async fn paged(store: &MemoryStore, mut query: ThreadQuery) -> Vec<ThreadKey> {
         let mut listed = Vec::new();
         loop {
-            let page = store.list_now(&query);
+            let page = store.list_some(&query).await;
             assert!(page.threads.len() <= query.limit);
             listed.extend(page.threads.into_iter().map(|entry| entry.key));
             match page.next {
@@ -331,8 +334,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn pages_lead_through_all_threads_newest_activity_first() {
+    #[tokio::test]
+    async fn pages_lead_through_all_threads_newest_activity_first() {
         let store = MemoryStore::new(MemoryLimits::default());
         // Every thread with the agent of its last run, newest first.
         let mut newest: Vec<(ThreadKey, &str)> = Vec::new();
@@ -366,7 +369,7 @@ mod tests {
                     let (agent_id, matching) = (agent.map(Arc::from), matching.map(str::to_owned));
                     let everybody = ThreadQuery::everybody();
                     let query = ThreadQuery { owner: owner.clone(), agent_id, limit, matching, ..everybody };
-                    assert_eq!(paged(&store, query.clone()), expected, "{query:?}");
+                    assert_eq!(paged(&store, query.clone()).await, expected, "{query:?}");
                 }
             }
         }

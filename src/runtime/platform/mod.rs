@@ -45,7 +45,7 @@ struct Realtime {
 
 impl Platform {
     pub(super) fn new(intelligence: Intelligence) -> Platform {
-        let runner = IntelligenceRunner::new(intelligence.clone());
+        let runner = IntelligenceRunner::new(&intelligence);
         let titles = intelligence.options().generate_thread_names.then(Titles::default);
         Platform { intelligence, runner, titles }
     }
