@@ -43,11 +43,11 @@ pub(crate) use key::{ApiKey, JoinToken};
 pub(crate) use learning::NoLearningContainer;
 pub use learning::{LearningError, RunIdentity};
 pub use listeners::{DeletedThread, PlatformThread};
-pub(crate) use lock::{LockError, LockRequest, RunCredentials, RunLock};
+pub(crate) use lock::{LockError, LockRequest, RunLock};
 pub(crate) use memories::{MemoryCredentials, MemoryUser, NewMemory, NoMemories, Recall};
 pub(crate) use memory_policy::MemoryPolicyFailed;
 pub use memory_policy::{MemoryAccess, MemoryGrant, MemoryPolicyError, MemoryRequest};
-pub(crate) use threads::{Connected, ListThreads, NewThread, ThreadUpdate, message_ids};
+pub(crate) use threads::{ListThreads, NewThread, ThreadUpdate, message_ids};
 
 use entitlements::Fresh;
 use learning::LearningContainer;
