@@ -10,7 +10,7 @@ use crate::agent::DemoAgent;
 use crate::http::{Body, CopilotService};
 use crate::intelligence::platform::Platform;
 use crate::intelligence::{Intelligence, MemoryAccess, MemoryGrant, MemoryPolicyError};
-use crate::{CopilotRuntime, IdentifyError, User};
+use crate::runtime::{CopilotRuntime, IdentifyError, User};
 
 const LIST: &str = r#"{"memories":[{"id":"m"}]}"#;
 const MEMORY: &str = r#"{"content":"likes blue","kind":"topical"}"#;
