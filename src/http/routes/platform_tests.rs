@@ -9,7 +9,7 @@ use tower::Service;
 use crate::agent::DemoAgent;
 use crate::http::{Body, CopilotService};
 use crate::intelligence::platform::Platform;
-use crate::intelligence::{Intelligence, MemoryAccess, MemoryGrant, MemoryPolicyError};
+use crate::intelligence::{CallbackError, Intelligence, MemoryAccess, MemoryGrant};
 use crate::runtime::{CopilotRuntime, IdentifyError, User};
 
 const LIST: &str = r#"{"memories":[{"id":"m"}]}"#;
@@ -25,11 +25,11 @@ fn service(intelligence: Intelligence) -> CopilotService {
     runtime.build().unwrap().into_service()
 }
 
-fn granting(platform: &Platform, decide: fn() -> Result<MemoryGrant, MemoryPolicyError>) -> CopilotService {
+fn granting(platform: &Platform, decide: fn() -> Result<MemoryGrant, CallbackError>) -> CopilotService {
     service(platform.configured(|builder| builder.memory(move |_| ready(decide()))))
 }
 
-fn everything() -> Result<MemoryGrant, MemoryPolicyError> {
+fn everything() -> Result<MemoryGrant, CallbackError> {
     Ok(MemoryGrant::new(MemoryAccess::ReadWrite, MemoryAccess::Read))
 }
 

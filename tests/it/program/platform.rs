@@ -2,6 +2,11 @@
 
 use std::process::Output;
 
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
 use super::place::Place;
 
 const KEY: (&str, &str) = ("COPILOTKIT_INTELLIGENCE_API_KEY", "cpk-s3cret");
@@ -71,4 +76,38 @@ fn commands_on_a_database_want_it_named() {
     assert_eq!(code, Some(1));
     assert!(said.contains("threads are kept by the Intelligence platform") && said.contains("--database"), "{said}");
     assert!(!said.contains("s3cret"), "{said}");
+}
+
+#[tokio::test]
+async fn the_platform_is_reached_by_way_of_the_usual_proxy() {
+    let proxy = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
+    let address = format!("http://{}", proxy.local_addr().expect("an address"));
+    let entitlement = json!({"active": true, "source": "selfHostedDeploymentLicense", "features": {}, "limits": {}});
+    let answer = json!({"status": "ready", "entitlement": entitlement}).to_string();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let (mut stream, _) = proxy.accept().await.expect("a connection");
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            assert_ne!(stream.read_buf(&mut request).await.expect("a request"), 0);
+        }
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", answer.len());
+        stream.write_all(&[head.as_bytes(), answer.as_bytes()].concat()).await.expect("an answer");
+        String::from_utf8(request).expect("text")
+    });
+    let place = Place::new();
+    let variables = [
+        KEY,
+        ("COPILOTKIT_INTELLIGENCE_API_URL", "http://platform.invalid"),
+        ("COPILOTKIT_INTELLIGENCE_WS_URL", "ws://platform.invalid"),
+        ("HTTP_PROXY", address.as_str()),
+    ];
+    let served = place.serve_with(&["--user-header", "x-user"], &variables);
+    let (status, body) = served.get("ada", "/info").await;
+    assert_eq!(status, 200, "{body}");
+    let info: Value = serde_json::from_str(&body).expect("JSON");
+    assert_eq!((&info["mode"], &info["licenseStatus"]), (&json!("intelligence"), &json!("valid")), "{info}");
+    let asked = tasks.join_next().await.expect("a request").expect("no panic");
+    assert!(asked.starts_with("GET http://platform.invalid/api/entitlements/runtime HTTP/1.1\r\n"), "{asked}");
+    assert_eq!(place.files(), [""; 0], "the program keeps nothing");
 }
