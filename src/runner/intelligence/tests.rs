@@ -1,0 +1,4 @@
+mod chaos;
+mod life;
+mod platform;
+mod stops;
