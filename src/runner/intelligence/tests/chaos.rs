@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::platform::{Act, Got, Platform};
+use super::platform::{Act, Got, Platform, over};
 use crate::agent::{Agent, AgentError, FunctionAgent};
 use crate::agui::Event;
 use crate::runner::intelligence::PlatformStop;
@@ -169,9 +169,7 @@ async fn play(seed: u64, faults: impl FnOnce(Dice) -> Platform) -> (Ending, bool
     } else {
         None
     };
-    while runner.shared.active.len() > 0 {
-        sleep(Duration::from_millis(7)).await;
-    }
+    over(&runner).await;
     assert_eq!(platform.violations(), [""; 0], "seed {seed}");
     let (events, releases) = (platform.events("r"), platform.releases("r"));
     // The platform checks ids, order, what follows the end and that an error finds the lock released.

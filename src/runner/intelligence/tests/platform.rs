@@ -6,6 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -132,7 +133,13 @@ impl Platform {
             input,
             headers: http::HeaderMap::new(),
             user_id: "u".into(),
-            lock: TestLock { platform: self.clone(), run: run.to_owned(), lost_after: None, slow: Duration::ZERO },
+            lock: TestLock {
+                platform: self.clone(),
+                run: run.to_owned(),
+                lost_after: None,
+                slow: Duration::ZERO,
+                released: AtomicBool::new(false),
+            },
         }
     }
 
@@ -285,36 +292,42 @@ impl Platform {
             "event" => vec![payload.clone()],
             _ => payload["events"].as_array().cloned().unwrap_or_default(),
         };
-        let mut kept = run.events.clone();
+        let mut fresh = Vec::new();
         for event in events {
             let seq = event["metadata"]["cpki_event_seq"].as_u64().unwrap_or_default();
-            let problem = match usize::try_from(seq).unwrap().checked_sub(1).and_then(|place| kept.get(place)) {
+            let place = usize::try_from(seq).unwrap().wrapping_sub(1);
+            let stored = run.events.get(place).or_else(|| fresh.get(place.wrapping_sub(run.events.len())));
+            let problem = match stored {
                 Some(same) if *same == event => continue,
                 Some(_) => "the content of an event changed",
-                None if seq != kept.len() as u64 + 1 => "a gap",
-                None if kept.iter().any(|event| is_terminal(event["type"].as_str().unwrap())) => "after the end",
-                None if kept.is_empty() && event["type"] != "RUN_STARTED" => "does not begin with RUN_STARTED",
+                None if place != run.events.len() + fresh.len() => "a gap",
+                None if fresh.last().or(run.events.last()).is_some_and(ends) => "after the end",
+                None if place == 0 && event["type"] != "RUN_STARTED" => "does not begin with RUN_STARTED",
                 None if event["run_id"] != run_id || event["runId"] != run_id => "another run's event",
                 None if event["type"] == "RUN_ERROR" && run.released == 0 => "an error before the lock was released",
                 None => {
-                    kept.push(event);
+                    fresh.push(event);
                     continue;
                 }
             };
             state.violations.push(format!("{problem}: {event}"));
             return Err(problem.to_owned());
         }
-        run.events = kept;
+        run.events.append(&mut fresh);
         Ok(json!({}))
     }
 }
 
-pub(super) fn is_terminal(kind: &str) -> bool {
+fn ends(event: &Value) -> bool {
+    event["type"].as_str().is_some_and(is_terminal)
+}
+
+fn is_terminal(kind: &str) -> bool {
     matches!(kind, "RUN_FINISHED" | "RUN_ERROR")
 }
 
 fn has_terminal(run: &Run) -> bool {
-    run.events.last().is_some_and(|event| is_terminal(event["type"].as_str().unwrap()))
+    run.events.last().is_some_and(ends)
 }
 
 fn reply(line: &mpsc::UnboundedSender<Incoming>, frame: &Value, status: &str, response: &Value) {
@@ -405,6 +418,7 @@ pub(super) struct TestLock {
     pub(super) lost_after: Option<Duration>,
     /// How long a release takes.
     pub(super) slow: Duration,
+    released: AtomicBool,
 }
 
 impl Lock for TestLock {
@@ -418,11 +432,20 @@ impl Lock for TestLock {
     }
 
     async fn release(&self) {
+        if self.released.swap(true, Ordering::SeqCst) {
+            return;
+        }
         self.platform.note(format!("release {}", self.run));
         sleep(self.slow).await;
         self.platform.shared.state.lock().runs.entry(self.run.clone()).or_default().released += 1;
         self.platform.note(format!("released {}", self.run));
     }
+}
+
+/// Waits until no run is active and no agent lingers.
+pub(super) async fn over(runner: &IntelligenceRunner) {
+    runner.shared.tasks.close();
+    runner.shared.tasks.wait().await;
 }
 
 /// An agent that says these things at once and ends.
