@@ -78,7 +78,7 @@ impl WebSocketDialer {
 /// Where the handshake of a socket is sent.
 fn http_url(address: &str) -> Result<Url, Unreachable> {
     let rest = address.strip_prefix("ws").ok_or_else(|| Unreachable("the address is no ws or wss URL".to_owned()))?;
-    let url = format!("http{}/websocket?vsn=2.0.0", rest.trim_end_matches('/'));
+    let url = format!("http{rest}/websocket?vsn=2.0.0");
     Url::parse(&url).map_err(|error| Unreachable(format!("the address is no ws or wss URL: {error}")))
 }
 
