@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use tracing::warn;
 
+use super::entitlements::Fresh;
 use super::key::ApiKey;
 use super::learning::{LearningContainer, LearningError, RunIdentity, is_container_id};
 use super::listeners::{DeletedThread, Listeners, PlatformThread};
+use super::memory_policy::{MemoryGrant, MemoryPolicy, MemoryPolicyError, MemoryRequest};
 use super::rest::{Rest, Unusable};
 use super::urls::{Urls, partial_override};
 use super::{Intelligence, Shared};
@@ -93,6 +95,7 @@ pub struct IntelligenceBuilder {
     api_url: Option<String>,
     ws_url: Option<String>,
     learning: Option<LearningContainer>,
+    memory: Option<MemoryPolicy>,
     listeners: Listeners,
     options: Options,
 }
@@ -188,6 +191,18 @@ impl IntelligenceBuilder {
         self
     }
 
+    /// Opens the routes for memories, and asks for each request what it may do with them. A grant of nothing is
+    /// answered 403, a failure 500.
+    #[must_use]
+    pub fn memory<F, R>(mut self, policy: F) -> IntelligenceBuilder
+    where
+        F: Fn(MemoryRequest<'_>) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<MemoryGrant, MemoryPolicyError>> + Send + 'static,
+    {
+        self.memory = Some(MemoryPolicy::of(policy));
+        self
+    }
+
     /// Tells the application of every thread this process creates. Further listeners are told too; each is called
     /// where the answer is awaited, so it must not block.
     #[must_use]
@@ -215,7 +230,7 @@ impl IntelligenceBuilder {
     /// # Errors
     /// [`IntelligenceError`].
     pub fn build(self) -> Result<Intelligence, IntelligenceError> {
-        let IntelligenceBuilder { api_key, api_url, ws_url, learning, listeners, options } = self;
+        let IntelligenceBuilder { api_key, api_url, ws_url, learning, memory, listeners, options } = self;
         if api_key.trim().is_empty() {
             return Err(IntelligenceError::NoApiKey);
         }
@@ -240,7 +255,18 @@ impl IntelligenceBuilder {
                 options.lock_ttl, options.lock_heartbeat
             );
         }
-        Ok(Intelligence { shared: Arc::new(Shared { rest, key, urls, options, learning, listeners }) })
+        Ok(Intelligence {
+            shared: Arc::new(Shared {
+                rest,
+                key,
+                urls,
+                options,
+                learning,
+                memory,
+                listeners,
+                entitlements: Fresh::default(),
+            }),
+        })
     }
 }
 

@@ -13,12 +13,17 @@
 //! own in the contract keep it; every other one ends after a minute at the latest, which upstream's do not: a
 //! platform that hangs would hang the requests of browsers with it.
 
+mod annotate;
 mod builder;
+mod entitlements;
 mod error;
+mod inspector;
 mod key;
 mod learning;
 mod listeners;
 mod lock;
+mod memories;
+mod memory_policy;
 #[cfg(test)]
 mod platform;
 mod rest;
@@ -28,18 +33,25 @@ mod urls;
 use std::fmt;
 use std::sync::Arc;
 
+pub(crate) use annotate::Annotation;
 pub(crate) use builder::Options;
 pub use builder::{IntelligenceBuilder, IntelligenceError};
+pub(crate) use entitlements::{RuntimeEntitlements, license_status};
 pub(crate) use error::PlatformError;
+pub(crate) use inspector::LearningPage;
 pub(crate) use key::{ApiKey, JoinToken};
 pub(crate) use learning::NoLearningContainer;
 pub use learning::{LearningError, RunIdentity};
 pub use listeners::{DeletedThread, PlatformThread};
 pub(crate) use lock::{LockError, LockRequest, RunCredentials, RunLock};
+pub(crate) use memories::{MemoryUser, NewMemory, NoMemories, Recall};
+pub use memory_policy::{MemoryAccess, MemoryGrant, MemoryPolicyError, MemoryRequest};
 pub(crate) use threads::{Connected, ListThreads, NewThread, ThreadUpdate, message_ids};
 
+use entitlements::Fresh;
 use learning::LearningContainer;
 use listeners::Listeners;
+use memory_policy::MemoryPolicy;
 use rest::Rest;
 use urls::Urls;
 
@@ -56,7 +68,9 @@ struct Shared {
     urls: Urls,
     options: Options,
     learning: Option<LearningContainer>,
+    memory: Option<MemoryPolicy>,
     listeners: Listeners,
+    entitlements: Fresh<RuntimeEntitlements>,
 }
 
 impl Intelligence {

@@ -33,7 +33,6 @@ type Answer = (u16, String);
 
 pub(super) struct Platform {
     url: String,
-    answers: Arc<Mutex<VecDeque<Answer>>>,
     connections: Arc<AtomicUsize>,
     asked: mpsc::UnboundedReceiver<Asked>,
     task: JoinHandle<()>,
@@ -48,14 +47,14 @@ impl Platform {
         let answers: Arc<Mutex<VecDeque<Answer>>> = Arc::new(Mutex::new(answers));
         let (report, asked) = mpsc::unbounded_channel();
         let connections = Arc::<AtomicUsize>::default();
-        let (script, count) = (Arc::clone(&answers), Arc::clone(&connections));
+        let count = Arc::clone(&connections);
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 count.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(serve(stream, Arc::clone(&script), report.clone()));
+                tokio::spawn(serve(stream, Arc::clone(&answers), report.clone()));
             }
         });
-        Platform { url, answers, connections, asked, task }
+        Platform { url, connections, asked, task }
     }
 
     /// Its client.
@@ -66,11 +65,6 @@ impl Platform {
     pub(super) fn configured(&self, set: impl FnOnce(IntelligenceBuilder) -> IntelligenceBuilder) -> Intelligence {
         let builder = Intelligence::builder().api_key(KEY).api_url(&self.url).ws_url("ws://127.0.0.1:9");
         set(builder).build().unwrap()
-    }
-
-    /// One more answer.
-    pub(super) fn then(&self, status: u16, body: &str) {
-        self.answers.lock().push_back((status, body.to_owned()));
     }
 
     /// The next thing it was asked.

@@ -5,13 +5,7 @@ use serde_json::value::RawValue;
 
 /// A message that came. Its payload is the text it came as.
 #[derive(Debug, Deserialize)]
-pub(super) struct Frame<'a>(
-    Option<String>,
-    Option<String>,
-    String,
-    String,
-    #[serde(borrow)] &'a RawValue,
-);
+pub(super) struct Frame<'a>(Option<String>, Option<String>, String, String, #[serde(borrow)] &'a RawValue);
 
 /// The text is no message of the protocol.
 #[derive(Debug, thiserror::Error)]

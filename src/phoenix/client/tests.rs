@@ -259,7 +259,10 @@ fn a_refused_join_is_tried_again_with_doubling_waits() {
     let mut joins = Vec::new();
     for reference in 1..=7 {
         let frames = played.sent();
-        assert_eq!(frames.last().unwrap(), &json!([format!("{reference}"), format!("{reference}"), "room:1", "phx_join", {"who": 1}]));
+        assert_eq!(
+            frames.last().unwrap(),
+            &json!([format!("{reference}"), format!("{reference}"), "room:1", "phx_join", {"who": 1}])
+        );
         joins.push(played.now.duration_since(played.begun).as_millis());
         played.told(&format!(r#"["{reference}","{reference}","room:1","phx_reply",{NO}]"#));
         assert_eq!(played.news(), [r#"Refused(RawValue({"reason":"no"}))"#]);
@@ -362,8 +365,10 @@ fn input() -> impl Strategy<Value = Input> {
     let event = prop_oneof![Just("phx_reply"), Just("phx_error"), Just("phx_close"), Just("ag-ui")];
     let topic = prop_oneof![4 => Just("room:1"), 1 => Just("phoenix"), 1 => Just("room:2")];
     let payload = prop_oneof![Just(OK), Just(NO), Just("{}")];
-    let frame = (reference(), reference(), topic, event, payload)
-        .prop_map(|(join, reference, topic, event, payload)| format!(r#"[{join},{reference},"{topic}","{event}",{payload}]"#));
+    let frame =
+        (reference(), reference(), topic, event, payload).prop_map(|(join, reference, topic, event, payload)| {
+            format!(r#"[{join},{reference},"{topic}","{event}",{payload}]"#)
+        });
     prop_oneof![
         3 => Just(Input::Open),
         2 => prop::option::of(1000..1013u16).prop_map(Input::Close),

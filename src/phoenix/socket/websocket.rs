@@ -69,7 +69,8 @@ impl WebSocketDialer {
             return Ok(client.clone());
         }
         // No connection is used twice: one that was upgraded is a socket's, one that was not is none to keep.
-        let client = Client::builder().http1_only().tcp_nodelay(true).redirect(Policy::none()).pool_max_idle_per_host(0);
+        let client =
+            Client::builder().http1_only().tcp_nodelay(true).redirect(Policy::none()).pool_max_idle_per_host(0);
         let client = client.build().map_err(|error| Unreachable(format!("no HTTP client: {error}")))?;
         Ok(self.client.get_or_init(|| client).clone())
     }
@@ -121,7 +122,10 @@ async fn handshake(request: RequestBuilder, key: &str) -> Result<Wire, Unreachab
 /// Whether the other end speaks WebSocket, to us, and Phoenix.
 fn check(headers: &HeaderMap, key: &str) -> Result<(), Unreachable> {
     let is = |name: &HeaderName, expected: &str| {
-        headers.get(name).and_then(|value| value.to_str().ok()).is_some_and(|value| value.eq_ignore_ascii_case(expected))
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|value| value.eq_ignore_ascii_case(expected))
     };
     let accepted = headers.get(SEC_WEBSOCKET_ACCEPT).is_some_and(|value| *value == derive_accept_key(key.as_bytes()));
     if !is(&UPGRADE, "websocket") || !accepted {

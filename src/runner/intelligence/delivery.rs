@@ -83,10 +83,19 @@ struct Pending {
 #[derive(Debug)]
 enum Flight {
     None,
-    Sent { events: usize, push: PushRef },
-    Failed { events: usize, again: Instant },
+    Sent {
+        events: usize,
+        push: PushRef,
+    },
+    Failed {
+        events: usize,
+        again: Instant,
+    },
     /// The channel was lost before there was an answer.
-    Interrupted { events: usize, intake: Intake },
+    Interrupted {
+        events: usize,
+        intake: Intake,
+    },
 }
 
 impl Intake {

@@ -12,7 +12,7 @@ use tracing::info;
 
 use super::run::{LiveRun, Phase, StopReason};
 use super::{Shared, WhenBusy};
-use crate::runner::{AskedStop, BeginError, Begun, NewRun, RunRefused, StoreError, ThreadKey};
+use crate::runner::{AskedStop, BeginError, Begun, NewRun, RunRefused, StopKind, StoreError, ThreadKey};
 
 /// How often a run of another process is looked at.
 pub(super) const LOOK: Duration = Duration::from_millis(25);
@@ -28,6 +28,13 @@ struct Place {
     holder: Arc<LiveRun>,
     /// Those behind it, the next one first.
     waiting: VecDeque<Arc<LiveRun>>,
+}
+
+impl Place {
+    /// The one whose turn it is, and those that wait.
+    fn runs(&self) -> impl DoubleEndedIterator<Item = &Arc<LiveRun>> {
+        std::iter::once(&self.holder).chain(&self.waiting)
+    }
 }
 
 /// Whom a stop means.
@@ -64,7 +71,7 @@ impl Places {
             }
             Entry::Occupied(held) => held.into_mut(),
         };
-        let displaced = match run.when_busy {
+        let (position, displaced) = match run.when_busy {
             WhenBusy::Reject => return Err(RunRefused::Busy),
             WhenBusy::Enqueue { max, .. } => {
                 // One that holds the thread here may itself wait for another process.
@@ -74,8 +81,7 @@ impl Places {
                 }
                 run.enter(Phase::Waiting);
                 place.waiting.push_back(run.clone());
-                info!(thread.id = %run.log.thread.id, user.id = %run.log.thread.owner, run.id = %run.run_id, position = ahead + 1, "The run waits for its thread");
-                Vec::new()
+                (ahead + 1, Vec::new())
             }
             WhenBusy::Interrupt | WhenBusy::Rollback => {
                 // Also those that wait to interrupt: they would be the active run by then.
@@ -83,10 +89,12 @@ impl Places {
                 let displaced = displaced.chain([place.holder.clone()]).collect();
                 run.enter(Phase::Waiting);
                 place.waiting.push_front(run.clone());
-                displaced
+                (1, displaced)
             }
         };
         drop(places);
+        let thread = &run.log.thread;
+        info!(thread.id = %thread.id, user.id = %thread.owner, run.id = %run.run_id, position, "The run waits for its thread");
         for other in displaced {
             other.ask_to_stop(run.stops_others_as());
         }
@@ -123,9 +131,8 @@ impl Places {
         let places = self.places.lock();
         let Some(place) = places.get(thread) else { return Meant::Elsewhere };
         let here = place.holder.phase() != Phase::WaitingElsewhere;
-        let mut runs = std::iter::once(&place.holder).chain(&place.waiting);
         let found = match run_id {
-            Some(id) => runs.find(|run| *run.run_id == *id),
+            Some(id) => place.runs().find(|run| *run.run_id == *id),
             None => Some(&place.holder).filter(|_| here),
         };
         match found {
@@ -138,7 +145,29 @@ impl Places {
     /// Every run, those that wait included.
     pub(super) fn all(&self) -> Vec<Arc<LiveRun>> {
         let places = self.places.lock();
-        places.values().flat_map(|place| std::iter::once(&place.holder).chain(&place.waiting)).cloned().collect()
+        places.values().flat_map(Place::runs).cloned().collect()
+    }
+
+    /// Somebody else asks a run to stop.
+    pub(super) fn are_asked(&self, stop: &AskedStop) {
+        let Some(run) = self.holder(&stop.run.thread).filter(|holder| holder.is_asked(stop)) else { return };
+        match stop.how {
+            StopKind::End => drop(run.ask_to_stop(StopReason::User)),
+            StopKind::Forget => drop(run.ask_to_stop(StopReason::RolledBack)),
+            StopKind::Delete => self.end(|thread| *thread == stop.run.thread),
+        }
+    }
+
+    /// Ends what runs on threads, and what waits for them, as they are deleted.
+    pub(super) fn end(&self, is_deleted: impl Fn(&ThreadKey) -> bool) {
+        let places = self.places.lock();
+        let deleted = places.iter().filter(|(thread, _)| is_deleted(thread));
+        // Those that wait first: no turn is to come while the one before ends.
+        let runs: Vec<_> = deleted.flat_map(|(_, place)| place.runs().rev()).cloned().collect();
+        drop(places);
+        for run in runs {
+            run.ask_to_stop(StopReason::Deleted);
+        }
     }
 
     /// How many threads are held.
@@ -157,15 +186,46 @@ impl LiveRun {
     }
 }
 
+/// Frees a thread from a run that is not the store's any more: another process took this one for dead, or the thread
+/// was deleted. The run itself learns it when its agent speaks, which may be never. False if there is no such run.
+pub(super) async fn free_from_lost(shared: &Shared, thread: &ThreadKey) -> bool {
+    match stop_lost(shared, thread).await {
+        Some(lost) => lost.leaves(Phase::Begun).await == Phase::Over,
+        None => false,
+    }
+}
+
+pub(super) async fn stop_lost(shared: &Shared, thread: &ThreadKey) -> Option<Arc<LiveRun>> {
+    let holder = shared.places.holder(thread)?;
+    let run = holder.log.run()?;
+    // A store that fails tells nothing.
+    let active = shared.store.active(thread).await.ok()?;
+    if active.is_some_and(|active| active.run == run) {
+        return None;
+    }
+    holder.ask_to_stop(StopReason::User);
+    Some(holder)
+}
+
 /// Waits for the run's turn, here and among the processes that share the store, and begins it.
+///
+/// What waits is boxed: few runs do, and all would carry the room for it as long as they live.
 pub(super) async fn begin(shared: &Shared, run: &LiveRun, new: NewRun) -> Result<Begun, NotBegun> {
     let give_up = Patience::of(run);
-    give_up.or(run, async { Ok(run.leaves(Phase::Waiting).await) }).await?;
+    if run.phase() == Phase::Waiting {
+        let turn = async {
+            stop_lost(shared, &run.log.thread).await;
+            Ok(run.leaves(Phase::Waiting).await)
+        };
+        Box::pin(give_up.or(run, turn)).await?;
+    }
     let mut interrupted = None;
     loop {
         match shared.store.begin(new.clone()).await {
             Ok(begun) => {
-                run.begun(&begun.run);
+                if let Some(stop) = run.begun(&begun.run) {
+                    shared.places.are_asked(&stop);
+                }
                 return Ok(begun);
             }
             Err(BeginError::Store(failure)) => return Err(NotBegun::Store(failure)),
@@ -177,7 +237,7 @@ pub(super) async fn begin(shared: &Shared, run: &LiveRun, new: NewRun) -> Result
             WhenBusy::Enqueue { .. } | WhenBusy::Interrupt | WhenBusy::Rollback => {}
         }
         run.enter(Phase::WaitingElsewhere);
-        give_up.or(run, other_process(shared, run, &mut interrupted)).await?;
+        Box::pin(give_up.or(run, other_process(shared, run, &mut interrupted))).await?;
         run.enter(Phase::Starting);
     }
 }
@@ -189,8 +249,8 @@ async fn other_process(shared: &Shared, run: &LiveRun, interrupted: &mut Option<
     let store = &shared.store;
     while let Some(active) = store.active(&run.log.thread).await.map_err(NotBegun::Store)? {
         if run.interrupts() && interrupted.replace(active.run.number) != Some(active.run.number) {
-            let forget = run.when_busy == WhenBusy::Rollback;
-            store.ask_to_stop(AskedStop { run: active.run, forget }).await.map_err(NotBegun::Store)?;
+            let how = if run.when_busy == WhenBusy::Rollback { StopKind::Forget } else { StopKind::End };
+            store.ask_to_stop(AskedStop { run: active.run, how }).await.map_err(NotBegun::Store)?;
         }
         tokio::time::sleep(LOOK).await;
     }

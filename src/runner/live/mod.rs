@@ -8,6 +8,7 @@ mod elsewhere;
 mod history;
 mod log;
 mod options;
+pub(super) mod removal;
 mod replay;
 mod resume;
 mod run;
@@ -24,13 +25,14 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::admission::{Meant, Places};
+use self::admission::{Meant, Places, free_from_lost};
 use self::elsewhere::Followed;
 use self::replay::Replay;
 use self::run::{LiveRun, StopReason};
 use self::watch::{Shown, Watch};
 use super::{
-    AgentRunner, ConnectRequest, FrameStream, RunRefused, RunRequest, RunnerError, StopRequest, Stopped, ThreadStore,
+    AgentRunner, ConnectRequest, FrameStream, Owner, RunRefused, RunRequest, RunnerError, StopRequest, Stopped,
+    ThreadKey, ThreadStore,
 };
 use crate::agui::{Event, Frames};
 
@@ -101,7 +103,12 @@ impl LiveRunner {
         let shared = &self.shared;
         let when_busy = request.when_busy.unwrap_or(shared.options.when_busy);
         let run = Arc::new(LiveRun::new(&request, when_busy, shared.options.max_log_bytes));
-        shared.places.admit(&run, &shared.closing)?;
+        match shared.places.admit(&run, &shared.closing) {
+            Err(RunRefused::Busy) if free_from_lost(shared, &run.log.thread).await => {
+                shared.places.admit(&run, &shared.closing)
+            }
+            admitted => admitted,
+        }?;
         // Here, as it takes a task: the engine may have been made outside of the async runtime.
         shared.heeds_stops.call_once(|| elsewhere::heed_stops(shared));
         let watch = Watch::behind(run.log.clone(), shared.store.clone(), 0);
@@ -159,6 +166,14 @@ impl AgentRunner for LiveRunner {
 
     fn threads(&self) -> Option<&dyn ThreadStore> {
         Some(&*self.shared.store)
+    }
+
+    fn delete_thread<'r>(&'r self, thread: &'r ThreadKey) -> BoxFuture<'r, Result<bool, RunnerError>> {
+        Box::pin(async move { Ok(removal::delete(&self.shared, thread).await?) })
+    }
+
+    fn clear_threads<'r>(&'r self, owner: &'r Owner) -> BoxFuture<'r, Result<(), RunnerError>> {
+        Box::pin(async move { Ok(removal::clear(&self.shared, owner).await?) })
     }
 
     fn shutdown(&self, deadline: Duration) -> BoxFuture<'_, ()> {

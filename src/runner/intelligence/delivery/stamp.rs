@@ -48,9 +48,9 @@ impl Stamp {
             }
         }
         if started {
-            let input = input.filter(|input| input.starts_with('{')).map_or(Cow::Borrowed(&*self.input), |own| {
-                Cow::Owned(self.canonical(own))
-            });
+            let input = input
+                .filter(|input| input.starts_with('{'))
+                .map_or(Cow::Borrowed(&*self.input), |own| Cow::Owned(self.canonical(own)));
             field(&mut out, "input", &input);
         }
         let metadata = self.identified(metadata.unwrap_or_default(), id);
