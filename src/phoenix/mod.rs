@@ -8,4 +8,4 @@ mod socket;
 pub(crate) use client::{News, Options, PushRef};
 pub(crate) use socket::{Dial, Socket, WebSocketDialer};
 #[cfg(test)]
-pub(crate) use socket::{Dialled, Incoming, Outgoing, Unreachable, Wire};
+pub(crate) use socket::{Dialled, Incoming, Outgoing, Unreachable};

@@ -1,7 +1,5 @@
 //! The pump over real connections.
 
-#![expect(clippy::disallowed_methods, reason = "its tasks end with the test's runtime")]
-
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -125,7 +123,9 @@ async fn a_channel_lives_over_a_real_socket() {
         assert!(matches!(socket.next().await, News::Joined(_)));
         let push = socket.push("say", r#"{"n":1}"#).unwrap();
         assert!(matches!(socket.next().await, News::Replied(answered, Ok(())) if answered == push));
-        assert!(matches!(socket.next().await, News::Said { event, payload } if event == "hear" && payload.get() == r#"{"n":2}"#));
+        assert!(
+            matches!(socket.next().await, News::Said { event, payload } if event == "hear" && payload.get() == r#"{"n":2}"#)
+        );
         assert!(matches!(socket.next().await, News::SocketLost(Some(1012))));
         assert!(matches!(socket.next().await, News::Joined(_)));
         socket.leave().await;
@@ -159,7 +159,10 @@ async fn only_a_handshake_that_was_understood_opens_a_socket() {
         (format!("{upgrade}{phoenix}sec-websocket-accept: wrong\r\n\r\n"), "speaks no WebSocket"),
         (format!("{upgrade}{phoenix}\r\n"), "speaks no WebSocket"),
         (format!("{upgrade}sec-websocket-accept: ACCEPT\r\n\r\n"), "subprotocol `phoenix`"),
-        (format!("{upgrade}sec-websocket-accept: ACCEPT\r\nsec-websocket-protocol: other\r\n\r\n"), "subprotocol `phoenix`"),
+        (
+            format!("{upgrade}sec-websocket-accept: ACCEPT\r\nsec-websocket-protocol: other\r\n\r\n"),
+            "subprotocol `phoenix`",
+        ),
     ];
     for (answer, why) in answers {
         let server = Server::start().await;

@@ -176,7 +176,7 @@ impl Sink<Outgoing> for WebSocket {
     type Error = Unreachable;
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Unreachable>> {
-        Pin::new(&mut self.0).poll_ready(cx).map_err(broken)
+        Pin::new(&mut self.0).poll_ready(cx).map_err(|error| broken(&error))
     }
 
     fn start_send(mut self: Pin<&mut Self>, item: Outgoing) -> Result<(), Unreachable> {
@@ -186,18 +186,18 @@ impl Sink<Outgoing> for WebSocket {
                 Message::Close(code.map(|code| CloseFrame { code: code.into(), reason: Default::default() }))
             }
         };
-        Pin::new(&mut self.0).start_send(message).map_err(broken)
+        Pin::new(&mut self.0).start_send(message).map_err(|error| broken(&error))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Unreachable>> {
-        Pin::new(&mut self.0).poll_flush(cx).map_err(broken)
+        Pin::new(&mut self.0).poll_flush(cx).map_err(|error| broken(&error))
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Unreachable>> {
-        Pin::new(&mut self.0).poll_close(cx).map_err(broken)
+        Pin::new(&mut self.0).poll_close(cx).map_err(|error| broken(&error))
     }
 }
 
-fn broken(error: Error) -> Unreachable {
+fn broken(error: &Error) -> Unreachable {
     Unreachable(error.to_string())
 }

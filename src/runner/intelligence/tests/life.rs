@@ -364,8 +364,7 @@ async fn shutdown_lets_runs_finish_then_stops_them_and_gives_up_in_time() {
         sleep(Duration::from_millis(1)).await;
         waiting.shutdown(within).await;
     };
-    let (.., refused, ()) =
-        tokio::join!(runner.shutdown(within), unheard.shutdown(within), finish, start, shut);
+    let (.., refused, ()) = tokio::join!(runner.shutdown(within), unheard.shutdown(within), finish, start, shut);
     assert!(begun.elapsed() <= within);
     assert_eq!(refused, Err(StartError::ShuttingDown));
     assert_eq!(platform.types("f").pop().unwrap(), "RUN_FINISHED");

@@ -231,7 +231,8 @@ impl Platform {
         };
         let act = self.act(got);
         self.note(what);
-        let keeps = !matches!(act, Act::Ignore | Act::Refuse(_) | Act::Break { kept: false } | Act::Close(_) | Act::Err);
+        let keeps =
+            !matches!(act, Act::Ignore | Act::Refuse(_) | Act::Break { kept: false } | Act::Close(_) | Act::Err);
         let answer = match got {
             _ if !keeps => Ok(json!({})),
             Got::Join => self.join(run_id, frame),
