@@ -146,6 +146,11 @@ async fn a_key_that_no_subprotocol_can_name_goes_in_the_alphabet_of_urls() {
         let expected = if protocol.contains('_') { protocol } else { &standard };
         assert_eq!(accepted.protocols, format!("phoenix, base64url.bearer.phx.{expected}"));
     }
+    let server = Server::start().await;
+    let dialer = WebSocketDialer::new(&server.address, "~~?");
+    let refusal = server.answer("HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n");
+    let (error, ()) = tokio::join!(async { dialer.dial().await.err().expect("a refusal") }, refusal);
+    assert!(error.to_string().contains("base64 holds a `/`"), "{error}");
 }
 
 #[tokio::test]

@@ -35,6 +35,8 @@ const READ_BUFFER: usize = 4 << 10;
 const NO_CODE: u16 = 1005;
 const SUBPROTOCOL: &str = "phoenix";
 const BEARER: &str = "base64url.bearer.phx.";
+/// What else a refusal of such a key may mean.
+const HINT: &str = "; the key's base64 holds a `/`, which cannot be sent as usual: try a key without";
 
 /// Dials the WebSocket of a Phoenix server. It has no `Debug`: it holds a token.
 pub(crate) struct WebSocketDialer {
@@ -86,28 +88,32 @@ fn http_url(address: &str) -> Result<Url, Unreachable> {
 /// The subprotocol that carries a token. Phoenix's own client writes it in the standard alphabet, of which a `/` may
 /// not stand in the name of a subprotocol: then it is the URL's alphabet, which servers that decode both understand.
 fn bearer(token: &str) -> String {
-    let mut encoded = BASE64_STANDARD_NO_PAD.encode(token);
-    if encoded.contains('/') {
-        encoded = BASE64_URL_SAFE_NO_PAD.encode(token);
-    }
+    let standard = BASE64_STANDARD_NO_PAD.encode(token);
+    let encoded = if is_nameable(&standard) { standard } else { BASE64_URL_SAFE_NO_PAD.encode(token) };
     format!("{BEARER}{encoded}")
+}
+
+/// Whether text in base64 may stand in the name of a subprotocol.
+fn is_nameable(encoded: &str) -> bool {
+    !encoded.contains('/')
 }
 
 impl Dial for WebSocketDialer {
     fn dial(&self) -> Dialled {
         let key = generate_key();
         let request = self.request(&key);
+        let hint = if is_nameable(&BASE64_STANDARD_NO_PAD.encode(&self.token)) { "" } else { HINT };
         Box::pin(async move {
-            let answered = timeout(CONNECT, handshake(request?, &key)).await;
+            let answered = timeout(CONNECT, handshake(request?, &key, hint)).await;
             answered.unwrap_or_else(|_| Err(Unreachable(format!("no connection within {CONNECT:?}"))))
         })
     }
 }
 
-async fn handshake(request: RequestBuilder, key: &str) -> Result<Wire, Unreachable> {
+async fn handshake(request: RequestBuilder, key: &str, hint: &str) -> Result<Wire, Unreachable> {
     let response = request.send().await.map_err(unreachable)?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Err(Unreachable(format!("the handshake was answered with {}", response.status())));
+        return Err(Unreachable(format!("the handshake was answered with {}{hint}", response.status())));
     }
     check(response.headers(), key)?;
     let upgraded = response.upgrade().await.map_err(unreachable)?;

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::agui::{EventKind, EventWriter};
+use crate::phoenix::some_time;
 
 const NOTHING: [u64; 0] = [];
 const RETRYABLE: &str = r#"{"reason":"busy"}"#;
@@ -31,7 +32,7 @@ impl Played {
         if let Some(intake) = joined {
             delivery.joined(intake);
         }
-        let now = Instant::now();
+        let now = some_time();
         Played { delivery, now, begun: now, queued: 0, pushes: 0, out: None }
     }
 

@@ -102,6 +102,7 @@ async fn what_is_open_when_the_agent_just_ends_is_closed() {
     assert_eq!((&events[5]["messageId"], &events[6]["code"]), (&json!("c-result"), &json!("INCOMPLETE_STREAM")));
 }
 
+/// Upstream pushes what an agent says or throws after its terminal event, and the platform refuses it for good.
 #[tokio::test(start_paused = true)]
 async fn nothing_follows_a_terminal_event_and_a_lingering_agent_keeps_no_thread() {
     let platform = Platform::new();
