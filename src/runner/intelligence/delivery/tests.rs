@@ -319,6 +319,31 @@ fn an_event_that_is_not_delivered_within_a_minute_ends_the_run() {
 }
 
 #[test]
+fn what_is_held_leaves_in_one_push_with_the_last_event() {
+    let mut played = Played::new(None);
+    assert!(!played.delivery.hold(), "the channel is lost");
+    played.queue(40);
+    played.delivery.joined(Intake::Batches);
+    assert!(!played.delivery.hold(), "too much is pending");
+    assert_eq!(played.pushed(), seqs(1, 32));
+    assert!(!played.delivery.hold(), "something is out");
+    played.ok();
+    assert!(played.delivery.hold());
+    played.wait(1_000);
+    assert_eq!(played.pushed(), NOTHING);
+    assert_eq!(played.sleep(), 60_000, "but not for ever");
+    played.finish();
+    assert_eq!(played.pushed(), seqs(33, 41));
+
+    let mut played = Played::new(Some(Intake::Single));
+    played.queue(1);
+    assert!(!played.delivery.hold(), "it needs a push of its own");
+    played.push();
+    played.ok();
+    assert!(played.delivery.hold());
+}
+
+#[test]
 fn no_more_is_taken_from_the_agent_while_much_is_undelivered() {
     let mut played = Played::new(None);
     played.queue(255);

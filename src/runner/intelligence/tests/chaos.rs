@@ -217,8 +217,7 @@ async fn every_event_is_stored_once_and_in_order_through_any_faults_that_pass() 
         assert!(complete || may_fail, "seed {seed}: {ending:?}");
         failed += u32::from(!complete);
     }
-    eprintln!("XX {failed}");
-    assert!(failed < 300, "{failed} runs failed");
+    assert!(failed < 120, "{failed} runs failed");
 }
 
 #[tokio::test(start_paused = true)]
@@ -232,6 +231,5 @@ async fn a_run_that_cannot_be_delivered_fails_and_gives_its_thread_back_through_
         .await;
         complete += u32::from(all);
     }
-    eprintln!("XX {complete}");
     assert!((100..1_000).contains(&complete), "{complete} of 1000 runs were complete");
 }

@@ -72,7 +72,30 @@ async fn an_agent_that_throws_ends_with_its_message_and_the_lock_is_released_bef
     let error = &platform.events("r")[1];
     assert_eq!((&error["message"], error.get("code")), (&json!("agent exploded"), None));
     assert_eq!((platform.releases("r"), platform.violations()), (1, vec![]));
-    assert!(platform.times("released") <= vec![*platform.times("events").last().unwrap()]);
+    assert_eq!(platform.log()[2..5], ["release r", "released r", "events r"]);
+}
+
+/// Upstream releases at once, and is not let in again.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_fails_while_its_socket_is_lost_keeps_its_lock_until_it_is_let_in_again() {
+    for intake in [true, false] {
+        let platform = Platform::doing(Got::Join, [Act::Serve, draining()]).batches(move || intake);
+        let runner = platform.runner();
+        let (lead, agent) = led();
+        runner.start(platform.run("t", "r", agent)).await.unwrap();
+        lead.send(Ok(Event::run_started("t", "r"))).unwrap();
+        platform.until(|platform| !platform.events("r").is_empty()).await;
+        platform.hang_up(None);
+        sleep(Duration::from_millis(50)).await;
+        for n in 0..40 {
+            lead.send(Ok(Event::custom("n", &json!(n)))).unwrap();
+        }
+        lead.send(Err(AgentError::new("too late"))).unwrap();
+        over(&runner).await;
+        assert_eq!(platform.types("r").pop().unwrap(), "RUN_ERROR");
+        assert_eq!((platform.types("r").len(), platform.releases("r"), platform.violations()), (42, 1, vec![]));
+        assert!(platform.times("release r")[0] >= 1_100);
+    }
 }
 
 #[tokio::test(start_paused = true)]
