@@ -7,6 +7,7 @@ install() { npm --prefix "$1" ci --ignore-scripts --no-audit --no-fund "${@:2}";
 cargo test --workspace --all-features
 cargo build --release
 export COPILOTKIT_RUNTIME_BIN="$PWD/target/release/copilotkit-runtime"
+cargo build --example conformance_driver --example platform
 
 install tests/client --legacy-peer-deps
 npm --prefix tests/client test

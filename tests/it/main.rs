@@ -5,11 +5,15 @@ mod captures;
 mod docs;
 mod engine;
 mod hostile;
+mod intelligence;
 #[cfg(feature = "server")]
 mod listener;
 mod mount;
 mod names;
 mod openapi;
+#[path = "../support/platform/mod.rs"]
+#[allow(dead_code, reason = "tests in other languages use more of it")]
+mod platform;
 mod policy;
 #[cfg(feature = "server")]
 mod program;

@@ -19,6 +19,7 @@ mod upstream;
 mod values;
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -32,16 +33,41 @@ use self::scripts::Scripts;
 /// Cases under way at a time. They mostly wait.
 const AT_A_TIME: usize = 12;
 
-/// The recordings that come with this repository.
-fn bundled() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/captures/rest-sse")
+/// The recordings of a kind that come with this repository.
+fn bundled(kind: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/captures").join(kind)
+}
+
+/// Where the recordings of a kind are: `CAPTURES_DIR`, if it holds any, or its folder of that name.
+pub(crate) fn folder(kind: &str) -> PathBuf {
+    let Some(named) = env::var_os("CAPTURES_DIR").map(PathBuf::from) else { return bundled(kind) };
+    let inside = named.join(kind);
+    if inside.is_dir() {
+        inside
+    } else if holds(&named, kind) {
+        named
+    } else {
+        bundled(kind)
+    }
+}
+
+/// Whether the JSON files of a folder are of a kind: exchanges are lists, transcripts are objects.
+fn holds(dir: &Path, kind: &str) -> bool {
+    let listing = fs::read_dir(dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
+    let files = listing.map(|entry| entry.unwrap().path());
+    let begins = if kind == "intelligence" { '{' } else { '[' };
+    let mut recordings = files.filter(|file| file.extension().is_some_and(|extension| extension == "json"));
+    recordings.any(|file| {
+        let is_agents = file.file_name().is_some_and(|name| name == "agents.json");
+        !is_agents && fs::read_to_string(file).is_ok_and(|text| text.trim_start().starts_with(begins))
+    })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn recorded_traffic_is_answered_alike() {
-    let dir = env::var_os("CAPTURES_DIR").map_or_else(bundled, PathBuf::from);
+    let dir = folder("rest-sse");
     let wanted = env::var("CAPTURES_ONLY").unwrap_or_default();
-    let recordings = case::load(&dir, &bundled());
+    let recordings = case::load(&dir, &bundled("rest-sse"));
     let can_play = |case: &Case| cfg!(feature = "sqlite") || case.server.runtime.runner != RunnerKind::Sqlite;
     let (chosen, skipped): (Vec<_>, Vec<_>) =
         recordings.cases.into_iter().partition(|case| case.name.contains(&wanted) && can_play(case));

@@ -10,7 +10,7 @@ use super::play::Played;
 use super::{bundled, compare, intended};
 
 fn recordings() -> Recordings {
-    case::load(&bundled(), &bundled())
+    case::load(&bundled("rest-sse"), &bundled("rest-sse"))
 }
 
 /// A playing that came to exactly the recorded answers, with something in place of every placeholder.
