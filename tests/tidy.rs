@@ -31,7 +31,16 @@ const HOMES: &[(&str, &[&str])] = &[
 ];
 
 /// Paths without clock, chance or async runtime.
-const PURE: &[&str] = &["agui/", "phoenix/client", "phoenix/frame", "runner/intelligence/delivery"];
+const PURE: &[&str] = &[
+    "agui/",
+    "intelligence/entitlements/schema",
+    "intelligence/inspector/learning",
+    "intelligence/inspector/metadata",
+    "intelligence/urls",
+    "phoenix/client",
+    "phoenix/frame",
+    "runner/intelligence/delivery",
+];
 const IMPURE: &[&str] = &["tokio::", "Instant::now", "SystemTime::now", "Uuid::new_v4"];
 
 #[test]

@@ -45,6 +45,13 @@ pub(super) fn string(json: &str) -> Option<Cow<'_, str>> {
     serde_json::from_str::<Text<'_>>(json).ok().map(|text| text.0)
 }
 
+/// A number that JavaScript takes for a positive integer, `3.0` included.
+pub(super) fn positive_integer(number: f64) -> Option<u64> {
+    // Beyond, numbers are no longer exact.
+    const MAX_SAFE: f64 = 9_007_199_254_740_991.0;
+    (number.fract() == 0.0 && (1.0..=MAX_SAFE).contains(&number)).then_some(number as u64)
+}
+
 /// A part of `text` as bytes: shared with `body` where `text` was read from it as it is.
 pub(super) fn share(body: &Bytes, text: &str) -> Bytes {
     let within = body.as_ptr_range();

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use tracing::warn;
 
+use super::callback::CallbackError;
 use super::entitlements::Fresh;
 use super::key::ApiKey;
-use super::learning::{LearningContainer, LearningError, RunIdentity, is_container_id};
+use super::learning::{LearningContainer, RunIdentity, is_container_id};
 use super::listeners::{DeletedThread, Listeners, PlatformThread};
-use super::memory_policy::{MemoryGrant, MemoryPolicy, MemoryPolicyError, MemoryRequest};
+use super::memory_policy::{MemoryGrant, MemoryPolicy, MemoryRequest};
 use super::rest::{Rest, Unusable};
 use super::urls::{Urls, partial_override};
 use super::{Intelligence, Shared};
@@ -143,7 +144,7 @@ impl IntelligenceBuilder {
     pub fn learning_container_by<F, R>(mut self, choose: F) -> IntelligenceBuilder
     where
         F: Fn(RunIdentity<'_>) -> R + Send + Sync + 'static,
-        R: Future<Output = Result<Option<String>, LearningError>> + Send + 'static,
+        R: Future<Output = Result<Option<String>, CallbackError>> + Send + 'static,
     {
         self.learning = Some(LearningContainer::chosen_by(choose));
         self
@@ -197,7 +198,7 @@ impl IntelligenceBuilder {
     pub fn memory<F, R>(mut self, policy: F) -> IntelligenceBuilder
     where
         F: Fn(MemoryRequest<'_>) -> R + Send + Sync + 'static,
-        R: Future<Output = Result<MemoryGrant, MemoryPolicyError>> + Send + 'static,
+        R: Future<Output = Result<MemoryGrant, CallbackError>> + Send + 'static,
     {
         self.memory = Some(MemoryPolicy::of(policy));
         self

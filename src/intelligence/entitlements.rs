@@ -6,6 +6,8 @@ mod schema;
 
 use std::time::Duration;
 
+use tracing::warn;
+
 use super::Intelligence;
 use super::error::PlatformError;
 pub(super) use fresh::Fresh;
@@ -28,8 +30,10 @@ impl Intelligence {
         let answer = self.rest().get("/api/entitlements/runtime").within(BOUND).send().await;
         let entitlements = match answer {
             Ok(body) => schema::read(&body.unwrap_or_default()).unwrap_or_else(misconfigured),
-            Err(error) if is_retryable(&error) => unavailable(),
-            Err(_) => misconfigured(),
+            Err(error) => {
+                warn!("The project's entitlements are unknown: {error}");
+                if is_retryable(&error) { unavailable() } else { misconfigured() }
+            }
         };
         let kept = if entitlements.is_active() { ACTIVE_FOR } else { ANYTHING_ELSE_FOR };
         (entitlements, kept)

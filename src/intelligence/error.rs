@@ -24,10 +24,12 @@ pub(crate) enum PlatformError {
 }
 
 impl PlatformError {
-    /// The status of the platform's answer, if there was one and it was no success.
+    /// The status of the platform's answer, if there was one and it was no success. An id that no platform can be asked
+    /// for is the client's mistake.
     pub(crate) fn status(&self) -> Option<u16> {
         match self {
             PlatformError::Status { status, .. } => Some(*status),
+            PlatformError::Unaddressable(_) => Some(400),
             _ => None,
         }
     }

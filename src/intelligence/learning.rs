@@ -1,15 +1,14 @@
 //! Which learning container a run belongs to (intelligence.md chapter 1).
 
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::request::Parts;
 use tracing::error;
 
 use super::Intelligence;
+use super::callback::{CallbackError, outcome};
 
 /// The longest id of a learning container.
 const MAX_ID: usize = 64;
@@ -42,10 +41,7 @@ impl<'a> RunIdentity<'a> {
     }
 }
 
-/// Why the application cannot say which container a run belongs to.
-pub type LearningError = Box<dyn std::error::Error + Send + Sync>;
-
-type Choose = dyn Fn(RunIdentity<'_>) -> BoxFuture<'static, Result<Option<String>, LearningError>> + Send + Sync;
+type Choose = dyn Fn(RunIdentity<'_>) -> BoxFuture<'static, Result<Option<String>, CallbackError>> + Send + Sync;
 
 /// How the container of a run is found.
 #[derive(Clone)]
@@ -58,7 +54,7 @@ impl LearningContainer {
     pub(super) fn chosen_by<F, R>(choose: F) -> LearningContainer
     where
         F: Fn(RunIdentity<'_>) -> R + Send + Sync + 'static,
-        R: Future<Output = Result<Option<String>, LearningError>> + Send + 'static,
+        R: Future<Output = Result<Option<String>, CallbackError>> + Send + 'static,
     {
         LearningContainer::Chosen(Arc::new(move |run| Box::pin(choose(run))))
     }
@@ -97,13 +93,11 @@ impl Intelligence {
             Some(LearningContainer::Fixed(id)) => return Ok(Some(id.clone())),
             Some(LearningContainer::Chosen(choose)) => choose,
         };
-        // The callback is the application's: a panic is its failure, not ours.
-        let cause = match AssertUnwindSafe(async { choose(run).await }).catch_unwind().await {
-            Ok(Ok(None)) => return Ok(None),
-            Ok(Ok(Some(id))) if is_container_id(&id) => return Ok(Some(id)),
-            Ok(Ok(Some(id))) => format!("{id:?} is no id of a learning container"),
-            Ok(Err(cause)) => cause.to_string(),
-            Err(_panic) => "the callback panicked".to_owned(),
+        let cause = match outcome(|| choose(run)).await {
+            Ok(None) => return Ok(None),
+            Ok(Some(id)) if is_container_id(&id) => return Ok(Some(id)),
+            Ok(Some(id)) => format!("{id:?} is no id of a learning container"),
+            Err(cause) => cause,
         };
         error!("The learning container of a run cannot be resolved: {cause}");
         Err(NoLearningContainer)
@@ -127,7 +121,7 @@ mod tests {
     }
 
     async fn chosen(
-        answer: fn() -> Result<Option<String>, LearningError>,
+        answer: fn() -> Result<Option<String>, CallbackError>,
     ) -> Result<Option<String>, NoLearningContainer> {
         let builder = Intelligence::builder().api_key("k").learning_container_by(move |run| {
             assert_eq!((run.user_id, run.agent_id, run.thread_id, run.run_id), ("u", "a", "t", "r"));

@@ -153,7 +153,7 @@ impl RunLock {
         struct Release<'a> {
             run_id: &'a str,
         }
-        let call = self.platform.rest().delete(self.path()?).unlogged();
+        let call = self.platform.rest().delete(self.path()?);
         call.body(&Release { run_id: &self.run_id })?.send().await.map(drop)
     }
 

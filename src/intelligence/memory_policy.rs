@@ -1,16 +1,15 @@
 //! Who may use memories, and for what (intelligence.md 2.7).
 
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::HeaderValue;
 use http::request::Parts;
 use tracing::error;
 
 use super::Intelligence;
+use super::callback::{CallbackError, outcome};
 
 /// What a request may do with one kind of memories.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,10 +72,7 @@ pub struct MemoryRequest<'a> {
     pub user_id: &'a str,
 }
 
-/// Why the application cannot say what a request may do with memories.
-pub type MemoryPolicyError = Box<dyn std::error::Error + Send + Sync>;
-
-type Decide = dyn Fn(MemoryRequest<'_>) -> BoxFuture<'static, Result<MemoryGrant, MemoryPolicyError>> + Send + Sync;
+type Decide = dyn Fn(MemoryRequest<'_>) -> BoxFuture<'static, Result<MemoryGrant, CallbackError>> + Send + Sync;
 
 /// The application's rule for memories.
 #[derive(Clone)]
@@ -86,7 +82,7 @@ impl MemoryPolicy {
     pub(super) fn of<F, R>(decide: F) -> MemoryPolicy
     where
         F: Fn(MemoryRequest<'_>) -> R + Send + Sync + 'static,
-        R: Future<Output = Result<MemoryGrant, MemoryPolicyError>> + Send + 'static,
+        R: Future<Output = Result<MemoryGrant, CallbackError>> + Send + 'static,
     {
         MemoryPolicy(Arc::new(move |request| Box::pin(decide(request))))
     }
@@ -113,15 +109,11 @@ impl Intelligence {
         let Some(MemoryPolicy(decide)) = &self.shared.memory else {
             return Ok(None);
         };
-        // The callback is the application's: a panic is its failure, not ours.
-        let asked = AssertUnwindSafe(async { decide(MemoryRequest { head, user_id }).await }).catch_unwind().await;
-        let cause = match asked {
-            Ok(Ok(grant)) => return Ok(Some(grant)),
-            Ok(Err(cause)) => cause.to_string(),
-            Err(_panic) => "it panicked".to_owned(),
-        };
-        error!("The memory policy failed: {cause}");
-        Err(MemoryPolicyFailed)
+        let decided = outcome(|| decide(MemoryRequest { head, user_id })).await;
+        decided.map(Some).map_err(|cause| {
+            error!("The memory policy failed: {cause}");
+            MemoryPolicyFailed
+        })
     }
 }
 
@@ -130,7 +122,7 @@ mod tests {
     use super::*;
 
     async fn decided(
-        decide: fn() -> Result<MemoryGrant, MemoryPolicyError>,
+        decide: fn() -> Result<MemoryGrant, CallbackError>,
     ) -> Result<Option<MemoryGrant>, MemoryPolicyFailed> {
         let builder = Intelligence::builder().api_key("k").memory(move |request| {
             assert_eq!(request.user_id, "u");

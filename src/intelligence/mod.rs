@@ -15,6 +15,7 @@
 
 mod annotate;
 mod builder;
+mod callback;
 mod entitlements;
 mod error;
 mod inspector;
@@ -36,18 +37,19 @@ use std::sync::Arc;
 pub(crate) use annotate::Annotation;
 pub(crate) use builder::Options;
 pub use builder::{IntelligenceBuilder, IntelligenceError};
+pub use callback::CallbackError;
 pub(crate) use entitlements::{RuntimeEntitlements, license_status};
 pub(crate) use error::PlatformError;
 pub(crate) use inspector::LearningPage;
 pub(crate) use key::{ApiKey, JoinToken};
 pub(crate) use learning::NoLearningContainer;
-pub use learning::{LearningError, RunIdentity};
+pub use learning::RunIdentity;
 pub use listeners::{DeletedThread, PlatformThread};
-pub(crate) use lock::{LockError, LockRequest, RunCredentials, RunLock};
+pub(crate) use lock::{LockError, LockRequest, RunLock};
 pub(crate) use memories::{MemoryCredentials, MemoryUser, NewMemory, NoMemories, Recall};
 pub(crate) use memory_policy::MemoryPolicyFailed;
-pub use memory_policy::{MemoryAccess, MemoryGrant, MemoryPolicyError, MemoryRequest};
-pub(crate) use threads::{Connected, ListThreads, NewThread, ThreadUpdate, message_ids};
+pub use memory_policy::{MemoryAccess, MemoryGrant, MemoryRequest};
+pub(crate) use threads::{ListThreads, NewThread, ThreadUpdate, message_ids};
 
 use entitlements::Fresh;
 use learning::LearningContainer;

@@ -96,7 +96,8 @@ async fn serve(mut stream: TcpStream, answers: Arc<Mutex<VecDeque<Answer>>>, rep
             return std::future::pending().await;
         };
         let length = if status == 204 { String::new() } else { format!("content-length: {}\r\n", body.len()) };
-        let answer = format!("HTTP/1.1 {status} X\r\n{length}\r\n{body}");
+        let elsewhere = if (300..400).contains(&status) { "location: /elsewhere\r\n" } else { "" };
+        let answer = format!("HTTP/1.1 {status} X\r\n{elsewhere}{length}\r\n{body}");
         if stream.write_all(answer.as_bytes()).await.is_err() {
             return;
         }

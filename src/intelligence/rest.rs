@@ -9,7 +9,6 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Client, Response, redirect};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tracing::error;
 use url::form_urlencoded::Serializer;
 
 use super::error::PlatformError;
@@ -105,7 +104,6 @@ pub(super) struct Call<'r> {
     headers: HeaderMap,
     body: Option<Vec<u8>>,
     bound: Duration,
-    logged: bool,
 }
 
 impl<'r> Call<'r> {
@@ -114,7 +112,7 @@ impl<'r> Call<'r> {
         headers.insert(AUTHORIZATION, rest.authorization.clone());
         // Of every call, whether it has a body or not.
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        Call { rest, method, path, headers, body: None, bound: LONGEST_CALL, logged: true }
+        Call { rest, method, path, headers, body: None, bound: LONGEST_CALL }
     }
 
     pub(super) fn header(mut self, name: HeaderName, value: HeaderValue) -> Call<'r> {
@@ -140,15 +138,10 @@ impl<'r> Call<'r> {
         self
     }
 
-    /// A failure is the caller's to tell, or nobody's.
-    pub(super) fn unlogged(mut self) -> Call<'r> {
-        self.logged = false;
-        self
-    }
-
-    /// Sends it and reads the whole answer; an empty one is none.
+    /// Sends it and reads the whole answer; an empty one is none. A failure is the caller's to log, who knows what
+    /// it means.
     pub(super) async fn send(self) -> Result<Option<Bytes>, PlatformError> {
-        let Call { rest, method, path, headers, body, bound, logged } = self;
+        let Call { rest, method, path, headers, body, bound } = self;
         let request = rest.client.request(method, format!("{}{path}", rest.base)).headers(headers).timeout(bound);
         let request = if let Some(body) = body { request.body(body) } else { request };
         let transport = |error| PlatformError::of_transport(error, bound);
@@ -165,11 +158,6 @@ impl<'r> Call<'r> {
         let body = read(response, MAX_FAILURE).await.map_or(Bytes::new(), |(body, _)| body);
         let text = rest.key.removed_from(String::from_utf8_lossy(&body).into_owned());
         let text = if text.is_empty() { reason(status) } else { text };
-        // The path without its query: what stands there are ids, and in a query it may be more.
-        let path = path.split('?').next().unwrap_or_default();
-        if logged && status != StatusCode::NOT_FOUND {
-            error!(status = status.as_u16(), body = text, path, "The Intelligence platform refused a call");
-        }
         Err(PlatformError::Status { status: status.as_u16(), text })
     }
 

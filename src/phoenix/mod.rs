@@ -8,4 +8,10 @@ mod socket;
 pub(crate) use client::{News, Options, PushRef};
 pub(crate) use socket::{Dial, Socket, WebSocketDialer};
 #[cfg(test)]
-pub(crate) use socket::{Dialled, Incoming, Outgoing, Unreachable, Wire};
+pub(crate) use socket::{Dialled, Incoming, Outgoing, Unreachable};
+
+/// Some time, for tests of machines that have no clock.
+#[cfg(test)]
+pub(crate) fn some_time() -> std::time::Instant {
+    std::time::Instant::now()
+}

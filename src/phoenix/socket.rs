@@ -15,7 +15,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::{Sink, Stream};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
-use tracing::debug;
+use tracing::{debug, warn};
 
 pub(crate) use self::websocket::WebSocketDialer;
 use super::client::{Action, Client, News, Options, PushRef};
@@ -70,6 +70,8 @@ pub(crate) struct Socket {
     line: Line,
     outgoing: VecDeque<Outgoing>,
     timer: Pin<Box<Sleep>>,
+    /// It was told that the socket cannot be opened.
+    told: bool,
 }
 
 enum Line {
@@ -88,6 +90,7 @@ impl Socket {
             line: Line::Down,
             outgoing: VecDeque::new(),
             timer: Box::pin(sleep_until(now)),
+            told: false,
         }
     }
 
@@ -156,10 +159,16 @@ impl Socket {
             Line::Dialling(dialled) => match ready!(dialled.as_mut().poll(cx)) {
                 Ok(wire) => {
                     self.line = Line::Up(wire);
+                    self.told = false;
                     self.client.handle_open(Instant::now().into_std());
                 }
                 Err(error) => {
-                    debug!(%error, "the socket could not be opened");
+                    // Once: it is dialled again and again.
+                    if std::mem::replace(&mut self.told, true) {
+                        debug!(%error, "the socket could not be opened");
+                    } else {
+                        warn!(%error, "the socket could not be opened; it is dialled again");
+                    }
                     self.hang_up(None);
                 }
             },

@@ -2,6 +2,7 @@
 
 mod keeping;
 mod place;
+mod platform;
 mod users;
 
 use std::io::{Read, Write};

@@ -6,13 +6,12 @@ use url::form_urlencoded::parse;
 
 use crate::http::body::Response;
 use crate::http::error::{ApiError, LearningFailure, empty, reply, uncached};
+use crate::http::fields::positive_integer;
 use crate::http::handler::Face;
 use crate::intelligence::LearningPage;
 
 /// The longest id of an agent.
 const MAX_ID: usize = 128;
-/// The largest integer that JavaScript numbers hold exactly.
-const MAX_SAFE: f64 = 9_007_199_254_740_991.0;
 
 pub(super) async fn metadata(face: &Face) -> Response {
     uncached(match face.runtime.inspector_metadata().await {
@@ -51,16 +50,10 @@ fn page(query: &str) -> Option<LearningPage> {
         return None;
     }
     let number = |wanted| match parameter(wanted) {
-        Some(text) => ordinal(&text).map(Some),
+        Some(text) => text.trim().parse().ok().and_then(positive_integer).map(Some),
         None => Some(None),
     };
     Some(LearningPage { agent_id, skills_page: number("skillsPage")?, insights_page: number("insightsPage")? })
-}
-
-/// A positive integer as JavaScript reads one from text.
-fn ordinal(text: &str) -> Option<u64> {
-    let number: f64 = text.trim().parse().ok()?;
-    (number.fract() == 0.0 && (1.0..=MAX_SAFE).contains(&number)).then_some(number as u64)
 }
 
 #[cfg(test)]

@@ -14,9 +14,6 @@ use crate::runtime::{Caller, Memories, MemoriesError};
 const KINDS: [&str; 3] = ["topical", "episodic", "operational"];
 const SCOPES: [&str; 2] = ["user", "project"];
 
-/// The largest integer that JavaScript numbers hold exactly.
-const MAX_SAFE: f64 = 9_007_199_254_740_991.0;
-
 pub(super) async fn list(face: &Face, caller: &Caller, head: &Parts) -> Result<Response, ApiError> {
     let query = head.uri.query().unwrap_or_default();
     let asked = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "includeInvalidated");
@@ -96,7 +93,8 @@ fn recall_of(body: &[u8]) -> Result<Recall, InvalidMemory> {
     let [query, limit, scope] = fields::read(&text, names).map_err(|NotJson| InvalidMemory::Body)?;
     let query = query.and_then(fields::string).map(|query| query.trim().to_owned());
     let query = query.filter(|query| !query.is_empty()).ok_or(InvalidMemory::NoQuery)?;
-    let limit = limit.map(|limit| positive(limit).ok_or(InvalidMemory::Limit)).transpose()?;
+    let number = |json: &str| serde_json::from_str(json).ok().and_then(fields::positive_integer);
+    let limit = limit.map(|limit| number(limit).ok_or(InvalidMemory::Limit)).transpose()?;
     let scope = scope_of(scope, InvalidMemory::RecallScopeType, InvalidMemory::RecallScope)?;
     Ok(Recall { query, limit, scope })
 }
@@ -109,12 +107,6 @@ fn scope_of(
     let Some(scope) = scope else { return Ok(None) };
     let scope = fields::string(scope).ok_or(no_string)?;
     if SCOPES.contains(&&*scope) { Ok(Some(scope.into_owned())) } else { Err(unknown) }
-}
-
-/// A number that is a positive integer in JavaScript, `3.0` included.
-fn positive(json: &str) -> Option<u64> {
-    let number: f64 = serde_json::from_str(json).ok()?;
-    (number.fract() == 0.0 && (1.0..=MAX_SAFE).contains(&number)).then_some(number as u64)
 }
 
 #[cfg(test)]

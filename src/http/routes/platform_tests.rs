@@ -9,27 +9,30 @@ use tower::Service;
 use crate::agent::DemoAgent;
 use crate::http::{Body, CopilotService};
 use crate::intelligence::platform::Platform;
-use crate::intelligence::{Intelligence, MemoryAccess, MemoryGrant, MemoryPolicyError};
-use crate::{CopilotRuntime, IdentifyError, User};
+use crate::intelligence::{CallbackError, Intelligence, MemoryAccess, MemoryGrant};
+use crate::runtime::{Builder, CopilotRuntime, IdentifyError, KeptByPlatform, User};
 
 const LIST: &str = r#"{"memories":[{"id":"m"}]}"#;
 const MEMORY: &str = r#"{"content":"likes blue","kind":"topical"}"#;
 
 /// A service on a platform; the header `x-user` says who asks.
 fn service(intelligence: Intelligence) -> CopilotService {
+    runtime(intelligence).build().unwrap().into_service()
+}
+
+fn runtime(intelligence: Intelligence) -> Builder<KeptByPlatform> {
     let identify = |head: &http::request::Parts| {
         let user = head.headers.get("x-user").and_then(|user| user.to_str().ok());
         ready(user.map(User::new).ok_or(IdentifyError::Unauthenticated))
     };
-    let runtime = CopilotRuntime::on_intelligence(intelligence, identify).agent("default", DemoAgent::new());
-    runtime.build().unwrap().into_service()
+    CopilotRuntime::on_intelligence(intelligence, identify).agent("default", DemoAgent::new())
 }
 
-fn granting(platform: &Platform, decide: fn() -> Result<MemoryGrant, MemoryPolicyError>) -> CopilotService {
+fn granting(platform: &Platform, decide: fn() -> Result<MemoryGrant, CallbackError>) -> CopilotService {
     service(platform.configured(|builder| builder.memory(move |_| ready(decide()))))
 }
 
-fn everything() -> Result<MemoryGrant, MemoryPolicyError> {
+fn everything() -> Result<MemoryGrant, CallbackError> {
     Ok(MemoryGrant::new(MemoryAccess::ReadWrite, MemoryAccess::Read))
 }
 
@@ -110,6 +113,16 @@ async fn memories_are_the_callers_and_told_with_the_grant() {
         let grant = r#"x-cpki-memory-grant: {"user":"read-write","project":"read"}"#;
         assert!(asked.headers.contains(&grant.to_owned()), "{asked:?}");
     }
+}
+
+#[tokio::test]
+async fn exposed_without_a_policy_memories_are_told_without_a_grant() {
+    let mut platform = Platform::answering([(200, LIST)]).await;
+    let runtime = runtime(platform.intelligence()).expose_memory_routes(true);
+    ask(&runtime.build().unwrap().into_service(), Method::GET, "/memories", "").await.is(200, LIST);
+    let asked = platform.asked().await;
+    assert!(asked.headers.contains(&"x-cpki-user-id: ada".to_owned()), "{asked:?}");
+    assert!(!asked.headers.iter().any(|header| header.starts_with("x-cpki-memory-grant")), "{asked:?}");
 }
 
 #[tokio::test]

@@ -5,16 +5,20 @@ use url::Url;
 
 use super::{integer, is_loopback};
 
+/// A part's name, and how it is read.
+type Part = (&'static str, fn(&Value) -> Option<Value>);
+
+const PARTS: &[Part] =
+    &[("identity", identity), ("plan", plan), ("license", license), ("action", action), ("usage", usage)];
+
 /// What of an answer is shown; nothing of another version.
 pub(super) fn sanitised(answer: &Value) -> Option<Value> {
     answer.as_object().filter(|answer| answer.get("schemaVersion").and_then(integer) == Some(1))?;
-    let parts: [(&str, fn(&Value) -> Option<Value>); 5] =
-        [("identity", identity), ("plan", plan), ("license", license), ("action", action), ("usage", usage)];
     let mut shown = Map::new();
     shown.insert("schemaVersion".to_owned(), json!(1));
-    for (name, read) in parts {
-        if let Some(part) = answer.get(name).and_then(read) {
-            shown.insert(name.to_owned(), part);
+    for (name, read) in PARTS {
+        if let Some(part) = answer.get(*name).and_then(read) {
+            shown.insert((*name).to_owned(), part);
         }
     }
     Some(Value::Object(shown))
@@ -80,7 +84,7 @@ fn link(url: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn part(name: &str, value: Value) -> Option<Value> {
+    fn part(name: &str, value: &Value) -> Option<Value> {
         sanitised(&json!({"schemaVersion": 1, name: value})).unwrap().get(name).cloned()
     }
 
@@ -123,15 +127,15 @@ mod tests {
             json!({"used": 1, "limit": {"kind": "finite", "value": 0}}),
             json!({"used": 9_007_199_254_740_992_u64, "limit": {"kind": "unknown"}}),
         ] {
-            assert_eq!(part("usage", usage.clone()), None, "{usage}");
+            assert_eq!(part("usage", &usage), None, "{usage}");
         }
         let usage = json!({"used": 2.0, "limit": {"kind": "unlimited", "x": 1}, "expiringSoonCount": -1});
-        assert_eq!(part("usage", usage), Some(json!({"used": 2, "limit": {"kind": "unlimited"}})));
+        assert_eq!(part("usage", &usage), Some(json!({"used": 2, "limit": {"kind": "unlimited"}})));
     }
 
     #[test]
     fn links_are_safe_or_absent() {
-        let link = |url: &str| part("action", json!({"kind": "manage_plan", "url": url})).is_some();
+        let link = |url: &str| part("action", &json!({"kind": "manage_plan", "url": url})).is_some();
         for url in
             ["https://x.example", "https://x.example/a@b", "http://localhost:1/a", "http://127.0.0.1", "http://[::1]/"]
         {
@@ -150,6 +154,6 @@ mod tests {
         ] {
             assert!(!link(url), "{url}");
         }
-        assert_eq!(part("action", json!({"kind": "open", "url": "https://x.example"})), None);
+        assert_eq!(part("action", &json!({"kind": "open", "url": "https://x.example"})), None);
     }
 }

@@ -60,12 +60,14 @@ async fn failures_carry_status_and_text_but_no_key() {
 }
 
 #[tokio::test]
-async fn failed_call_is_not_repeated() {
-    let mut platform = Platform::answering([(503, ""), (200, "{}")]).await;
-    let intelligence = platform.intelligence();
-    assert!(intelligence.rest().get("/x").send().await.is_err());
-    platform.asked().await;
-    assert!(!platform.was_asked_more());
+async fn failed_call_is_not_repeated_and_no_redirect_followed() {
+    for status in [503, 302, 307] {
+        let mut platform = Platform::answering([(status, ""), (200, "{}")]).await;
+        let intelligence = platform.intelligence();
+        assert_eq!(intelligence.rest().get("/x").send().await.unwrap_err().status(), Some(status));
+        platform.asked().await;
+        assert!(!platform.was_asked_more());
+    }
 }
 
 #[tokio::test]

@@ -145,7 +145,7 @@ async fn id_that_would_lead_elsewhere_is_not_asked_for() {
     let intelligence = platform.intelligence();
     for id in ["..", ".", ""] {
         let refused = intelligence.get_thread("u", id).await.unwrap_err();
-        assert_eq!(refused, PlatformError::Unaddressable(id.to_owned()));
+        assert_eq!((&refused, refused.status()), (&PlatformError::Unaddressable(id.to_owned()), Some(400)));
         assert!(intelligence.delete_thread("u", "a", id).await.is_err());
     }
     assert!(!platform.was_asked_more());

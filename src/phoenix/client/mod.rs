@@ -43,6 +43,14 @@ pub(crate) struct Options {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PushRef(u64);
 
+#[cfg(test)]
+impl PushRef {
+    /// A push for tests of what pushes.
+    pub(crate) fn numbered(number: u64) -> PushRef {
+        PushRef(number)
+    }
+}
+
 /// What the socket is to do.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Action {

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::phoenix::some_time;
 
 const OK: &str = r#"{"status":"ok","response":{}}"#;
 const NO: &str = r#"{"status":"error","response":{"reason":"no"}}"#;
@@ -23,7 +24,7 @@ impl Played {
             max_reconnect: Duration::from_secs(10),
             max_rejoin: Duration::from_secs(30),
         };
-        let now = Instant::now();
+        let now = some_time();
         Played { client: Client::new(options, now), now, begun: now }
     }
 

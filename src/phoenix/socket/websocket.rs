@@ -35,6 +35,8 @@ const READ_BUFFER: usize = 4 << 10;
 const NO_CODE: u16 = 1005;
 const SUBPROTOCOL: &str = "phoenix";
 const BEARER: &str = "base64url.bearer.phx.";
+/// What else a refusal of such a key may mean.
+const HINT: &str = "; the key's base64 holds a `/`, which cannot be sent as usual: try a key without";
 
 /// Dials the WebSocket of a Phoenix server. It has no `Debug`: it holds a token.
 pub(crate) struct WebSocketDialer {
@@ -79,35 +81,39 @@ impl WebSocketDialer {
 /// Where the handshake of a socket is sent.
 fn http_url(address: &str) -> Result<Url, Unreachable> {
     let rest = address.strip_prefix("ws").ok_or_else(|| Unreachable("the address is no ws or wss URL".to_owned()))?;
-    let url = format!("http{}/websocket?vsn=2.0.0", rest.trim_end_matches('/'));
+    let url = format!("http{rest}/websocket?vsn=2.0.0");
     Url::parse(&url).map_err(|error| Unreachable(format!("the address is no ws or wss URL: {error}")))
 }
 
 /// The subprotocol that carries a token. Phoenix's own client writes it in the standard alphabet, of which a `/` may
 /// not stand in the name of a subprotocol: then it is the URL's alphabet, which servers that decode both understand.
 fn bearer(token: &str) -> String {
-    let mut encoded = BASE64_STANDARD_NO_PAD.encode(token);
-    if encoded.contains('/') {
-        encoded = BASE64_URL_SAFE_NO_PAD.encode(token);
-    }
+    let standard = BASE64_STANDARD_NO_PAD.encode(token);
+    let encoded = if is_nameable(&standard) { standard } else { BASE64_URL_SAFE_NO_PAD.encode(token) };
     format!("{BEARER}{encoded}")
+}
+
+/// Whether text in base64 may stand in the name of a subprotocol.
+fn is_nameable(encoded: &str) -> bool {
+    !encoded.contains('/')
 }
 
 impl Dial for WebSocketDialer {
     fn dial(&self) -> Dialled {
         let key = generate_key();
         let request = self.request(&key);
+        let hint = if is_nameable(&BASE64_STANDARD_NO_PAD.encode(&self.token)) { "" } else { HINT };
         Box::pin(async move {
-            let answered = timeout(CONNECT, handshake(request?, &key)).await;
+            let answered = timeout(CONNECT, handshake(request?, &key, hint)).await;
             answered.unwrap_or_else(|_| Err(Unreachable(format!("no connection within {CONNECT:?}"))))
         })
     }
 }
 
-async fn handshake(request: RequestBuilder, key: &str) -> Result<Wire, Unreachable> {
+async fn handshake(request: RequestBuilder, key: &str, hint: &str) -> Result<Wire, Unreachable> {
     let response = request.send().await.map_err(unreachable)?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Err(Unreachable(format!("the handshake was answered with {}", response.status())));
+        return Err(Unreachable(format!("the handshake was answered with {}{hint}", response.status())));
     }
     check(response.headers(), key)?;
     let upgraded = response.upgrade().await.map_err(unreachable)?;
@@ -176,7 +182,7 @@ impl Sink<Outgoing> for WebSocket {
     type Error = Unreachable;
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Unreachable>> {
-        Pin::new(&mut self.0).poll_ready(cx).map_err(broken)
+        Pin::new(&mut self.0).poll_ready(cx).map_err(|error| broken(&error))
     }
 
     fn start_send(mut self: Pin<&mut Self>, item: Outgoing) -> Result<(), Unreachable> {
@@ -186,18 +192,18 @@ impl Sink<Outgoing> for WebSocket {
                 Message::Close(code.map(|code| CloseFrame { code: code.into(), reason: Default::default() }))
             }
         };
-        Pin::new(&mut self.0).start_send(message).map_err(broken)
+        Pin::new(&mut self.0).start_send(message).map_err(|error| broken(&error))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Unreachable>> {
-        Pin::new(&mut self.0).poll_flush(cx).map_err(broken)
+        Pin::new(&mut self.0).poll_flush(cx).map_err(|error| broken(&error))
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Unreachable>> {
-        Pin::new(&mut self.0).poll_close(cx).map_err(broken)
+        Pin::new(&mut self.0).poll_close(cx).map_err(|error| broken(&error))
     }
 }
 
-fn broken(error: Error) -> Unreachable {
+fn broken(error: &Error) -> Unreachable {
     Unreachable(error.to_string())
 }

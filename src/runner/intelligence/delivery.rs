@@ -70,6 +70,8 @@ pub(super) struct Delivery {
     flight: Flight,
     /// How often the first events failed since the last success.
     failures: u32,
+    /// What is pending waits for the run's last event.
+    held: bool,
     finished: bool,
 }
 
@@ -123,6 +125,7 @@ impl Delivery {
             joined: None,
             flight: Flight::None,
             failures: 0,
+            held: false,
             finished: false,
         }
     }
@@ -137,6 +140,19 @@ impl Delivery {
     /// No event will follow.
     pub(super) fn finish(&mut self) {
         self.finished = true;
+        self.held = false;
+    }
+
+    /// Holds back what is pending so that it leaves in one push with the run's last event. Not while the channel is
+    /// lost, something is out, or more is pending than one push takes: then it is to be asked again.
+    pub(super) fn hold(&mut self) -> bool {
+        let leaves_at_once = match self.joined {
+            Some(Intake::Batches) => self.pending.len() < BATCH,
+            Some(Intake::Single) => self.pending.is_empty(),
+            None => false,
+        };
+        self.held = leaves_at_once && matches!(self.flight, Flight::None);
+        self.held
     }
 
     /// Whether the agent may say more now. What it says meanwhile stays with it.
@@ -173,6 +189,7 @@ impl Delivery {
         let intake = self.joined?;
         let events = match self.flight {
             Flight::Sent { .. } => return None,
+            _ if self.held => return None,
             Flight::Failed { again, .. } if again > now => return None,
             Flight::Failed { events, .. } | Flight::Interrupted { events, .. } => events,
             Flight::None => self.ready(intake, now)?,
@@ -257,6 +274,7 @@ impl Delivery {
         let deadline = oldest + DEADLINE;
         let push = match (self.joined, &self.flight) {
             (None, _) | (_, Flight::Sent { .. }) => deadline,
+            _ if self.held => deadline,
             (_, Flight::Failed { again, .. }) => *again,
             (_, Flight::None | Flight::Interrupted { .. }) => oldest + FLUSH,
         };

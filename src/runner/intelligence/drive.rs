@@ -128,7 +128,7 @@ struct Drive<'a, L> {
     wind_down_by: Option<Instant>,
     /// When a stopped run must be over.
     stop_by: Option<Instant>,
-    /// The run's error, as long as the lock is being released.
+    /// The run's error, until the lock is released.
     error: Option<Event>,
     release: Option<BoxFuture<'a, ()>>,
     keeps_lock: bool,
@@ -181,6 +181,7 @@ impl<'a, L: Lock> Drive<'a, L> {
         loop {
             let now = Instant::now();
             self.heed_time(now)?;
+            self.give_back();
             self.push(now);
             if self.delivery.is_complete() {
                 return Ok(());
@@ -326,14 +327,19 @@ impl<'a, L: Lock> Drive<'a, L> {
         }
     }
 
-    /// The run has its terminal event. If that is an error, the thread is given back before it is shown.
+    /// The run has its terminal event.
     fn settle(&mut self, part: impl FnOnce(Speaker, &TaskTracker)) {
         self.run.settle();
         self.wind_down_by = None;
         if let Some(speaker) = self.speaker.take() {
             part(speaker, &self.shared.tasks);
         }
-        if self.error.is_some() {
+    }
+
+    /// Gives the thread back before the run's error is pushed, as late as can be: a run without its lock is not let in
+    /// again if it loses the channel. Upstream does so at once, and loses the error then.
+    fn give_back(&mut self) {
+        if self.error.is_some() && self.release.is_none() && self.delivery.hold() {
             self.keeps_lock = false;
             self.release = Some(Box::pin(lock::release(self.lock)));
         }

@@ -16,7 +16,7 @@ pub(crate) trait Lock: Send + Sync + 'static {
     /// Keeps the lock; ends when it is lost, with the reason.
     fn renew(&self) -> impl Future<Output = String> + Send;
 
-    /// Gives the thread back, once.
+    /// Gives the thread back. Only the first call does anything.
     fn release(&self) -> impl Future<Output = ()> + Send;
 }
 

@@ -33,7 +33,7 @@ use crate::phoenix::{Dial, WebSocketDialer};
 
 /// Runs agents on threads of an Intelligence platform. A clone is the same runner.
 #[derive(Clone)]
-pub struct IntelligenceRunner {
+pub(crate) struct IntelligenceRunner {
     shared: Arc<Shared>,
 }
 
@@ -100,7 +100,7 @@ pub(crate) enum PlatformStop {
 impl IntelligenceRunner {
     /// A runner for a platform.
     #[must_use]
-    pub fn new(intelligence: &Intelligence) -> IntelligenceRunner {
+    pub(crate) fn new(intelligence: &Intelligence) -> IntelligenceRunner {
         let options = intelligence.options();
         let dialer = WebSocketDialer::new(intelligence.runner_url(), intelligence.api_key().expose());
         IntelligenceRunner::over(Arc::new(dialer), options.max_reconnect, options.max_rejoin)

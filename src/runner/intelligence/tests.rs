@@ -1,1 +1,4 @@
-
+mod chaos;
+mod life;
+mod platform;
+mod stops;

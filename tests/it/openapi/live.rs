@@ -1,5 +1,6 @@
 //! What the service answers fits `openapi.yaml`, and everything told there is answered by something.
 
+mod platform;
 mod threads;
 
 use std::collections::BTreeSet;
@@ -42,6 +43,10 @@ async fn every_answer_fits_the_document_and_every_told_answer_is_given() {
     debug_feed(&mut seen).await;
     cross_origin(&mut seen).await;
     envelopes(&mut seen).await;
+    platform::memories(&mut seen).await;
+    platform::inspector(&mut seen).await;
+    platform::runs_and_threads(&mut seen).await;
+    platform::envelopes(&mut seen).await;
 
     assert!(seen.problems.is_empty(), "\n{}", seen.problems.join("\n"));
     let told: BTreeSet<_> = document()

@@ -67,8 +67,14 @@ impl Place {
 
     /// Serves on a free port.
     pub(super) fn serve(&self, args: &[&str]) -> Served {
+        self.serve_with(args, &[])
+    }
+
+    /// The same, with variables in its environment.
+    pub(super) fn serve_with(&self, args: &[&str], variables: &[(&str, &str)]) -> Served {
         let mut child = self
             .command(args)
+            .envs(variables.iter().copied())
             .args(["--bind", "127.0.0.1:0"])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

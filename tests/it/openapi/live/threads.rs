@@ -44,7 +44,10 @@ pub(super) async fn changes(seen: &mut Seen) {
 /// Requests of nobody, and of users the application tells wrong or not at all.
 pub(super) async fn callers(seen: &mut Seen) {
     let identified = |identify: fn() -> Result<User, IdentifyError>| {
-        CopilotRuntime::builder().agent("default", greeter()).identify_user(move |_| ready(identify()))
+        CopilotRuntime::builder()
+            .agent("default", greeter())
+            .expose_memory_routes(true)
+            .identify_user(move |_| ready(identify()))
     };
     let told =
         |response: &str| document().root["components"]["responses"][response]["content"][JSON]["example"].clone();
