@@ -15,7 +15,7 @@ use copilotkit_runtime::agui::Event;
 use copilotkit_runtime::http::CopilotService;
 use copilotkit_runtime::intelligence::Intelligence;
 use copilotkit_runtime::{CopilotRuntime, User};
-use futures_util::{StreamExt, stream};
+use futures_util::{Stream, StreamExt, stream};
 use http::request::Parts;
 use serde_json::json;
 use tokio::task::LocalSet;
@@ -119,7 +119,7 @@ fn may_fail(fault: &Fault) -> bool {
     }
 }
 
-fn talker(call: AgentCall, seed: u64) -> impl futures_util::Stream<Item = Result<Event, AgentError>> {
+fn talker(call: &AgentCall, seed: u64) -> impl Stream<Item = Result<Event, AgentError>> + use<> {
     let (thread, run) = (call.input.thread_id.clone(), call.input.run_id.clone());
     let mut events = vec![Event::run_started(&thread, &run), Event::text_start("m")];
     events.extend((0..WORDS).map(|word| Event::text_content("m", &word.to_string())));
@@ -149,7 +149,7 @@ async fn try_seed(seed: u64) -> Result<Outcome, String> {
         .generate_thread_names(false)
         .build()
         .map_err(|error| error.to_string())?;
-    let agent = FunctionAgent::new(move |call: AgentCall| talker(call, seed));
+    let agent = FunctionAgent::new(move |call: AgentCall| talker(&call, seed));
     let runtime = CopilotRuntime::on_intelligence(intelligence, |_: &Parts| std::future::ready(Ok(User::new("u"))))
         .agent("default", agent)
         .build()
