@@ -85,17 +85,24 @@ function Events({ events }) {
       )}
       <ol start={hidden + 1}>
         {events.slice(hidden).map((event, place) => (
-          <li key={hidden + place}>
-            <details>
-              <summary>
-                <b>{event.type}</b> <span>{gist(event)}</span>
-              </summary>
-              <pre className="json">{JSON.stringify(event, null, 2)}</pre>
-            </details>
-          </li>
+          <Event key={hidden + place} event={event} />
         ))}
       </ol>
     </div>
+  );
+}
+
+function Event({ event }) {
+  const [isOpen, setIsOpen] = useState(false);
+  return (
+    <li>
+      <details onToggle={({ currentTarget }) => setIsOpen(currentTarget.open)}>
+        <summary>
+          <b>{event.type}</b> <span>{gist(event)}</span>
+        </summary>
+        {isOpen && <pre className="json">{JSON.stringify(event, null, 2)}</pre>}
+      </details>
+    </li>
   );
 }
 

@@ -1,4 +1,5 @@
 import { useEffect, useRef, useState } from "react";
+import { flushSync } from "react-dom";
 import { CopilotKitProvider } from "@copilotkit/react-core/v2";
 import { Braces, Menu } from "lucide-react";
 import { Chat } from "./Chat";
@@ -18,7 +19,8 @@ export function Page({ info }) {
   const menuButton = useRef(null);
   const detailsButton = useRef(null);
   const close = (set, button) => () => {
-    set(false);
+    // Before the button can have the focus it must no longer lie behind the menu.
+    flushSync(() => set(false));
     button.current?.focus();
   };
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::config::{AgentSettings, Config, Database, Kind, Origins};
+use super::wire;
 
 /// The lines printed on start, before anything is logged.
 pub(super) fn on_start(config: &Config, address: SocketAddr) -> String {
@@ -14,6 +15,9 @@ pub(super) fn on_start(config: &Config, address: SocketAddr) -> String {
     let mut text = format!("CopilotKit runtime {} listens on {origin}\n\n", env!("CARGO_PKG_VERSION"));
     text.push_str(&agents(config));
     text.push_str(&mounts(config, &origin));
+    if wire::page(config).is_some() {
+        let _ = writeln!(text, "  {:<13} {origin}", "chat");
+    }
     text.push_str(&keeping(config));
     let _ = write!(text, "\nPaste this into your app:\n\n  {}\n", provider(config, &origin));
     if let Some(demo) = config.agents.iter().find(|agent| matches!(agent.kind, Kind::Demo { .. })) {

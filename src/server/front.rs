@@ -114,6 +114,7 @@ fn resolved(path: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
+    use http::header::ACCEPT;
     use http_body_util::BodyExt;
     use tower::ServiceExt;
 
@@ -121,13 +122,19 @@ mod tests {
     use super::super::wire;
     use super::*;
 
+    const SERVER: &str = "[server]\nbase_path = \"/api/copilotkit\"\nsingle_route_path = \"/api/copilotkit-single\"\n";
+
     async fn get(path: &str) -> (StatusCode, String) {
-        let text = "[server]\nbase_path = \"/api/copilotkit\"\nsingle_route_path = \"/api/copilotkit-single\"\n";
+        answer("", path, "*/*").await
+    }
+
+    async fn answer(settings: &str, path: &str, accept: &str) -> (StatusCode, String) {
+        let text = &format!("{SERVER}{settings}");
         let file = FileText { path: std::path::Path::new("x.toml"), text };
         let config = Config::load(Some(file), Default::default(), &|_| None).expect("a good configuration");
         let runtime = wire::runtime(&config).and_then(|parts| wire::build(parts, &config)).expect("a runtime");
         let front = Front::new(wire::mounts(&config, &runtime), "about".to_owned(), wire::page(&config));
-        let request = http::Request::builder().uri(path).body(Body::empty()).expect("a request");
+        let request = http::Request::builder().uri(path).header(ACCEPT, accept).body(Body::empty()).expect("a request");
         let response = front.oneshot(request).await.expect("an answer");
         let status = response.status();
         let body = response.into_body().collect().await.expect("a body").to_bytes();
@@ -146,11 +153,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn elsewhere_is_the_page_or_nothing() {
+    async fn elsewhere_is_what_it_is_or_nothing() {
         assert_eq!(get("/").await, (StatusCode::OK, "about".to_owned()));
         let nothing = (StatusCode::NOT_FOUND, r#"{"error":"Not found"}"#.to_owned());
-        for path in ["/info", "/api", "/api/copilotkitx/info", "/api/copilotkit/../info"] {
+        for path in ["/info", "/api", "/api/copilotkitx/info", "/api/copilotkit/../info", "/page/x.js"] {
             assert_eq!(get(path).await, nothing, "{path}");
         }
+    }
+
+    #[tokio::test]
+    async fn browsers_get_the_page_unless_it_is_off() {
+        const BROWSER: &str = "text/html,application/xhtml+xml,*/*;q=0.8";
+        let (status, html) = answer("", "/", BROWSER).await;
+        assert!(status == StatusCode::OK && html.starts_with("<!doctype html>"), "{status} {html}");
+        assert_eq!(answer("", "/page/licenses.txt", "*/*").await.0, StatusCode::OK);
+        assert_eq!(answer("page = false\n", "/", BROWSER).await, (StatusCode::OK, "about".to_owned()));
+        assert_eq!(answer("page = false\n", "/page/licenses.txt", "*/*").await.0, StatusCode::NOT_FOUND);
     }
 }

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { until } from "../../client/support/wait.mjs";
+import { openProfile } from "../support/browser.mjs";
+import { proxyBelow } from "../support/proxy.mjs";
 import { useDemoPage, usePage, usePageWithUsers } from "../support/harness.mjs";
 
 describe("the page and its agents", () => {
@@ -124,7 +126,7 @@ describe("the page and its agents", () => {
     await tab.say("Send it");
     await tab.page.getByText("Send the mail?").waitFor();
     await tab.page.getByRole("textbox", { name: "Answer" }).fill("tomorrow");
-    await tab.page.getByRole("button", { name: "Answer" }).click();
+    await tab.page.getByRole("button", { name: "Answer", exact: true }).click();
     await tab.holds('Resumed ask-1: resolved "tomorrow"');
   });
 
@@ -161,6 +163,22 @@ describe("the page and its agents", () => {
     await until(async () => !(await ground()), "the light theme");
     await tab.reload();
     assert.equal(await ground(), false);
+  });
+});
+
+describe("the page behind a proxy", () => {
+  const started = usePage();
+
+  test("works below a path of its own", async () => {
+    const proxy = await proxyBelow("/below/", started.runtime.url);
+    const profile = await openProfile(started.browser, proxy.url);
+    const tab = await profile.openTab();
+    await tab.say("Hello");
+    await tab.shows([["user", "Hello"], ["assistant", "You said: Hello"]]);
+    await tab.lists(["Hello"]);
+    await profile.close();
+    await proxy.close();
+    assert.deepEqual(profile.problems, []);
   });
 });
 
