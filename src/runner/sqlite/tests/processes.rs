@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::agui::{Cuts, MessageList};
-use crate::runner::{AskedStop, RunPhase, StoreError, codes};
+use crate::runner::{AskedStop, RunPhase, StopKind, StoreError, codes};
 
 /// The code and message of a run's last event.
 fn error_of(run: &StoredRun) -> (String, String) {
@@ -216,21 +216,24 @@ async fn a_stop_asked_for_in_another_process_is_heard_once() {
     let place = TempFile::new();
     let (one, two) = (open(&place), open(&place));
     let mut heard = one.stop_requests();
-    let stop = |begun: &Begun, forget| AskedStop { run: begun.run.clone(), forget };
+    let stop = |begun: &Begun, how| AskedStop { run: begun.run.clone(), how };
     let first = begin(&one, "t", "r").await;
-    assert!(two.ask_to_stop(stop(&first, false)).await.unwrap());
-    assert!(!two.ask_to_stop(stop(&first, false)).await.unwrap(), "asked already");
-    assert_eq!(heard.next().await, Some(stop(&first, false)));
+    assert!(two.ask_to_stop(stop(&first, StopKind::End)).await.unwrap());
+    assert!(!two.ask_to_stop(stop(&first, StopKind::End)).await.unwrap(), "asked already");
+    assert_eq!(heard.next().await, Some(stop(&first, StopKind::End)));
     let second = begin(&one, "u", "r").await;
-    assert!(two.ask_to_stop(stop(&second, true)).await.unwrap());
-    assert!(!two.ask_to_stop(stop(&second, false)).await.unwrap(), "asked for more already");
-    assert_eq!(heard.next().await, Some(stop(&second, true)), "the first is not told again");
-    assert!(two.ask_to_stop(stop(&first, true)).await.unwrap(), "now it is to be forgotten");
-    assert_eq!(heard.next().await, Some(stop(&first, true)));
+    assert!(two.ask_to_stop(stop(&second, StopKind::Forget)).await.unwrap());
+    assert!(!two.ask_to_stop(stop(&second, StopKind::End)).await.unwrap(), "asked for more already");
+    assert_eq!(heard.next().await, Some(stop(&second, StopKind::Forget)), "the first is not told again");
+    assert!(two.ask_to_stop(stop(&first, StopKind::Forget)).await.unwrap(), "now it is to be forgotten");
+    assert_eq!(heard.next().await, Some(stop(&first, StopKind::Forget)));
     let others = one.stop_requests().take(2).collect::<Vec<_>>().await;
-    assert!(others.contains(&stop(&first, true)) && others.contains(&stop(&second, true)), "whoever asks hears of all");
+    assert!(
+        others.contains(&stop(&first, StopKind::Forget)) && others.contains(&stop(&second, StopKind::Forget)),
+        "whoever asks hears of all"
+    );
     seal(&one, &first, Frames::default()).await;
-    assert!(!two.ask_to_stop(stop(&first, false)).await.unwrap(), "it is over");
+    assert!(!two.ask_to_stop(stop(&first, StopKind::End)).await.unwrap(), "it is over");
     drop(one);
     assert_eq!(heard.next().await, None, "the store is gone");
 }
