@@ -1,11 +1,13 @@
 import { useEffect, useState } from "react";
 import { Page } from "./Page";
 import { ask } from "./runtime";
+import { useTheme } from "./useTheme";
 
 /** Asks who is there before anything else: what is wrong is said at once, and not by every part of the page. */
 export function Gate() {
   const [attempt, setAttempt] = useState(0);
   const [found, setFound] = useState(null);
+  const theme = useTheme();
   useEffect(() => {
     const leaving = new AbortController();
     meet(leaving.signal).then(setFound, (problem) => leaving.signal.aborted || setFound({ problem }));
@@ -14,7 +16,7 @@ export function Gate() {
 
   if (!found) return <p className="loading">Loading…</p>;
   if (found.problem) return <Problem problem={found.problem} retry={() => setAttempt(attempt + 1)} />;
-  return <Page info={found.info} />;
+  return <Page info={found.info} theme={theme} />;
 }
 
 /** What the runtime offers, if it wants to talk to this browser's user. */

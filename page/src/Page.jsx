@@ -7,13 +7,11 @@ import { Details } from "./Details";
 import { runtimeUrl } from "./runtime";
 import { Sidebar } from "./Sidebar";
 import { useAddress } from "./useAddress";
-import { useTheme } from "./useTheme";
 
-export function Page({ info }) {
+export function Page({ info, theme }) {
   const agents = Object.values(info.agents);
   const { agentId, threadId, open } = useAddress(agents[0]?.name);
   const agent = agents.find(({ name }) => name === agentId);
-  const theme = useTheme();
   const [menu, setMenu] = useState(false);
   const [details, setDetails] = useState(false);
   const menuButton = useRef(null);
