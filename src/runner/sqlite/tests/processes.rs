@@ -290,3 +290,39 @@ fn a_lease_is_dead_when_it_was_not_renewed_while_somebody_looked() {
     one.let_go();
     assert_eq!(dead(121.0), [epoch], "where locks do not tell, time does");
 }
+
+#[test]
+fn who_is_killed_while_it_buries_another_leaves_it_dead_for_the_next() {
+    use super::super::lease::Lease;
+    let place = TempFile::new();
+    drop(open(&place));
+    let mut connection = place.connect();
+    let lease = || Lease::new(place.path().to_owned(), Duration::from_secs(5), Arc::default());
+    let (mut gone, mut killed, mut next) = (lease(), lease(), lease());
+    let epoch = gone.hold(&connection).unwrap();
+    // Its lock goes with it, the file stays.
+    drop(gone);
+    assert_eq!(killed.dead(&connection, Instant::now()).unwrap(), [epoch]);
+    let transaction = connection.transaction().unwrap();
+    killed.bury(&transaction, epoch).unwrap();
+    transaction.rollback().unwrap();
+    assert_eq!(next.dead(&connection, Instant::now()).unwrap(), [epoch], "at once, as if nobody had been there");
+}
+
+#[tokio::test]
+async fn of_a_process_that_is_gone_no_lock_file_is_left() {
+    let place = TempFile::new();
+    let witness = open(&place);
+    for thread in ["found when it is opened", "found while it is open"] {
+        abandoned(&place, thread, &[]).await;
+        if thread.ends_with("is opened") {
+            drop(open(&place));
+        }
+        let next = Instant::now() + Duration::from_secs(60);
+        while place.names().iter().any(|name| name.contains("-holder-")) {
+            assert!(Instant::now() < next, "{thread}: {:?}", place.names());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    drop(witness);
+}
