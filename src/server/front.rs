@@ -38,6 +38,7 @@ impl Front {
     /// The mounts, and at `/` the page for browsers that want one, else a text about the program.
     pub(super) fn new(mounts: Vec<Mount>, about: String, page: Option<Page>) -> Front {
         let mut pages = Router::new();
+        let varies = page.is_some().then_some([(VARY, "accept")]);
         if page.is_some() {
             let file = async |Path(name): Path<String>, asked: HeaderMap| {
                 page::file(&name, &asked).map_or_else(|| nothing().into_response(), IntoResponse::into_response)
@@ -46,7 +47,7 @@ impl Front {
         }
         let root = async move |asked: HeaderMap| match page.filter(|_| page::is_wanted(&asked)) {
             Some(page) => page.html(&asked).into_response(),
-            None => ([(VARY, "accept")], about).into_response(),
+            None => (varies, about).into_response(),
         };
         let pages =
             pages.route("/", get(root)).fallback(async || nothing()).method_not_allowed_fallback(async || nothing());

@@ -1,4 +1,5 @@
 import { CopilotChat } from "@copilotkit/react-core/v2";
+import { Failure } from "./Failure";
 import { SharedNote } from "./SharedNote";
 import { ThreadList } from "./ThreadList";
 import { useColorTool } from "./useColorTool";
@@ -11,6 +12,7 @@ export function App({ agentId }) {
     <div className="app" style={{ borderTopColor: color }}>
       <ThreadList agentId={agentId} threadId={threadId} openThread={openThread} />
       <main>
+        <Failure key={threadId} agentId={agentId} />
         <CopilotChat agentId={agentId} threadId={threadId} />
       </main>
       <SharedNote agentId={agentId} />

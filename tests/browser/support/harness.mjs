@@ -7,13 +7,13 @@ import { agentSection, install, startDemoRuntime, startRuntime } from "../../cli
 import { launchBrowser, openProfile } from "./browser.mjs";
 import { serveExample } from "./site.mjs";
 
-/** The example's agent is the scripted `patient`; `started.agents.release(threadId)` lets it go on. */
-export function useExample() {
+/** The example's agent is a scripted one; `started.agents.release(threadId)` lets `patient` go on. */
+export function useExample(script = "patient") {
   return useSite(async (started, atEnd) => {
     const agents = await startAgents();
     atEnd(() => agents.close());
     started.agents = agents;
-    return startRuntime({ names: ["default"], url: () => agents.url("patient") });
+    return startRuntime({ names: ["default"], url: () => agents.url(script) });
   });
 }
 
@@ -22,14 +22,14 @@ export function useDemoExample() {
   return useSite(() => startDemoRuntime());
 }
 
-/** The page the binary serves itself, with the `patient` agent as `default` and others under their own names. */
-export function usePage() {
+/** The page the binary serves itself, with a scripted agent as `default` and others under their own names. */
+export function usePage(script = "patient") {
   return useSite(async (started, atEnd) => {
     const agents = await startAgents();
     atEnd(() => agents.close());
     started.agents = agents;
-    const names = ["default", "text", "slow", "fails", "state", "interrupt"];
-    return startRuntime({ names, url: (name) => agents.url(name === "default" ? "patient" : name) });
+    const names = ["default", "text", "fails", "state", "interrupt"];
+    return startRuntime({ names, url: (name) => agents.url(name === "default" ? script : name) });
   }, serveItself);
 }
 
