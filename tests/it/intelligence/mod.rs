@@ -1,4 +1,5 @@
 //! Intelligence mode against the scripted platform (`tests/support/platform`), and the recorded traffic of the
 //! reference runtime in that mode, played against this library.
 
+mod leaving;
 mod transcripts;
