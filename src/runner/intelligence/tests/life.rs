@@ -330,6 +330,26 @@ async fn what_cannot_be_delivered_for_a_minute_fails_the_run() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_error_that_cannot_be_delivered_for_a_minute_fails_the_run_too() {
+    let mut dials = 0;
+    let platform = Platform::scripted(move |got| {
+        dials += u32::from(got == Got::Dial);
+        if dials > 1 { Act::Break { kept: false } } else { Act::Serve }
+    });
+    let runner = platform.runner();
+    let (lead, agent) = led();
+    runner.start(platform.run("t", "r", agent)).await.unwrap();
+    lead.send(Ok(Event::run_started("t", "r"))).unwrap();
+    platform.until(|platform| !platform.events("r").is_empty()).await;
+    platform.hang_up(None);
+    sleep(Duration::from_secs(10)).await;
+    lead.send(Err(AgentError::new("alone"))).unwrap();
+    over(&runner).await;
+    assert_eq!((platform.types("r"), platform.releases("r")), (vec!["RUN_STARTED".to_owned()], 1));
+    assert_eq!(platform.times("release r")[0] / 1_000, 70);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_agent_waits_while_much_is_undelivered_and_nothing_is_lost() {
     let platform = Platform::doing(Got::Events, [Act::Ignore, Act::Ignore]);
     let runner = platform.runner();
