@@ -50,7 +50,7 @@ CREATE TABLE open_runs (
 
 CREATE INDEX stops_asked ON open_runs (epoch) WHERE stop_asked;
 
--- What open runs have said, framed for the wire.
+-- What open runs have said, framed for the wire, but for what they said last.
 CREATE TABLE events (
     run INTEGER NOT NULL,
     -- How many events of the run stand before these.
@@ -59,6 +59,17 @@ CREATE TABLE events (
     frames ANY NOT NULL,
     PRIMARY KEY (run, first)
 ) STRICT, WITHOUT ROWID;
+
+-- What they said last: what was committed together, whoever said it.
+CREATE TABLE tail (
+    id INTEGER PRIMARY KEY,
+    -- The lease of the process that wrote it.
+    epoch INTEGER NOT NULL,
+    -- For each piece in `said` its run, how many events the run said before, how many these are, and how many bytes:
+    -- 8, 8, 4 and 4 bytes, the smallest first. What stands in `events` too is not read here.
+    pieces BLOB NOT NULL,
+    said BLOB NOT NULL
+) STRICT;
 
 -- Runs that have ended.
 CREATE TABLE runs (

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::Connection;
 
 use super::error::{Failure, OpenError};
 use super::lease::{self, Lease, Presence};
+use super::tail::Tail;
 use super::writer::{Ask, Chore, Job, Queue, Write, panicked};
 use super::{SqliteOptions, node, recover, removal, schema, search};
 use crate::runner::StoreError;
@@ -29,6 +30,7 @@ pub(super) struct Desk {
     file: PathBuf,
     queue: Queue,
     lease: Lease,
+    tail: Tail,
     /// When leases are looked after next.
     due: Instant,
     /// Epochs of processes that are gone, with runs to close.
@@ -65,6 +67,7 @@ impl Desk {
             queue,
             due: Instant::now() + lease.interval(),
             lease,
+            tail: Tail::default(),
             dead: Vec::new(),
             patience: Some(IDLE),
             #[cfg(test)]
@@ -153,23 +156,21 @@ impl Desk {
 
     fn attempt(&mut self, group: &mut [Box<dyn Job>]) -> Result<(), Undone> {
         let explain = |failure: Failure| failure.explain(&self.file);
-        let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)
+        let mut write = Write::begin(&self.connection, &mut self.lease, &mut self.tail)
             .map_err(|error| Undone::Locked(explain(error.into())))?;
-        let mut write = Write::new(transaction, &mut self.lease);
         for job in group {
             let worked = catch_unwind(AssertUnwindSafe(|| job.work(&mut write)));
             worked
                 .unwrap_or_else(|panic| Err(panicked(&*panic)))
                 .map_err(|failure| Undone::Failed(explain(failure)))?;
         }
-        write.commit().map_err(|error| Undone::Failed(explain(error.into())))
+        write.commit().map_err(|failure| Undone::Failed(explain(failure)))
     }
 
     /// Does some work in a transaction of its own.
     fn alone<T>(&mut self, work: impl FnOnce(&mut Write<'_>) -> Result<T, Failure>) -> Result<T, StoreError> {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
-            let mut write = Write::new(transaction, &mut self.lease);
+            let mut write = Write::begin(&self.connection, &mut self.lease, &mut self.tail)?;
             let done = work(&mut write)?;
             write.commit()?;
             Ok(done)
@@ -183,11 +184,17 @@ impl Desk {
             self.renew()?;
             self.find_dead()?;
         }
+        if let Some(settle) = self.tail.due(Instant::now()) {
+            self.alone(|write| {
+                write.settle(settle);
+                Ok(())
+            })?;
+        }
         if !self.dead.is_empty() {
             self.close_dead()
         } else if idle && self.patience.take().is_some() {
             let more = self.alone(|write| Ok(removal::sweep(write)? || search::catch_up(write)? > 0))?;
-            self.patience = more.then_some(Duration::ZERO);
+            self.patience = (more || self.tail.has_dead()).then_some(Duration::ZERO);
             Ok(())
         } else {
             Ok(())

@@ -87,7 +87,7 @@ impl Lease {
 
     /// How long to wait until renewing it, and looking at the others.
     pub(super) fn interval(&self) -> Duration {
-        self.lasts / RENEWALS
+        (self.lasts / RENEWALS).min(Duration::from_secs(1))
     }
 
     /// The epoch under which a run may begin, inside a transaction: the one this process has, or a new one if it has
@@ -182,6 +182,8 @@ impl Lease {
     /// Forgets the lease of a process whose runs are closed, inside a transaction.
     pub(super) fn bury(&mut self, connection: &Connection, epoch: i64) -> Result<(), Failure> {
         const BURY: &str = "DELETE FROM leases WHERE epoch = ?1 RETURNING holder";
+        const NO_TAIL: &str = "DELETE FROM tail WHERE epoch = ?1";
+        connection.prepare_cached(NO_TAIL)?.execute([epoch])?;
         let holder = connection.prepare_cached(BURY)?.query_row([epoch], |row| row.get::<_, String>(0)).optional()?;
         if let Some(path) = holder.map(|holder| self.path_of(&holder)).filter(|path| Lock::of(path) == Lock::Free) {
             // Were it left, it would only be an empty file.
@@ -191,7 +193,7 @@ impl Lease {
         Ok(())
     }
 
-    /// The epoch to close before leaving.
+    /// The epoch this process has.
     pub(super) fn epoch(&self) -> Option<i64> {
         self.epoch
     }

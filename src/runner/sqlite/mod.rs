@@ -20,6 +20,7 @@ mod search;
 mod stops;
 mod store;
 mod stored;
+mod tail;
 #[cfg(test)]
 mod tests;
 mod writer;

@@ -7,6 +7,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::error::Failure;
 use super::stored::{self, Piece};
+use super::tail::Facts;
 use super::writer::Write;
 use super::{payloads, recover, removal};
 use crate::runner::{AskedStop, Begun, NewRun, OpenRun, SealedRun, StoreError};
@@ -65,6 +66,7 @@ pub(super) fn begin(write: &mut Write<'_>, run: &NewRun) -> Result<Option<Begun>
         _ => write.sql(STATE)?.query_row([thread], |row| row.get::<_, String>(0)).optional()?,
     };
     let state = state.map(|json| stored::value(&json)).transpose()?.map(Arc::new);
+    write.begun(number, Facts { events: false, payloads: !kept.payloads().is_empty(), state: state.is_some() });
     let run = OpenRun { thread: run.thread.clone(), number: number.cast_unsigned() };
     Ok(Some(Begun { run, known, input, state }))
 }
@@ -104,17 +106,12 @@ fn hear(write: &Write<'_>, thread: i64, place: i64, run: &NewRun) -> Result<Vec<
 const HEAR: &str = "INSERT INTO message_ids (thread, id, run) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
 
 /// Keeps more of what an open run says.
-pub(super) fn append(write: &Write<'_>, run: &OpenRun, count: i64, frames: &Piece) -> Result<(), Failure> {
-    const APPEND: &str = "
-        INSERT INTO events (run, first, count, frames)
-        SELECT ?1, coalesce((SELECT first + count FROM events WHERE run = ?1 ORDER BY first DESC LIMIT 1), 0), ?2, ?3
-        FROM open_runs WHERE thread = ?4 AND number = ?1";
+pub(super) fn append(write: &mut Write<'_>, run: &OpenRun, count: i64, frames: &Piece) -> Result<(), Failure> {
     let number = key(run.number);
-    let thread = thread_of(number);
-    match write.sql(APPEND)?.execute(params![number, count, frames, thread])? {
-        0 => refuse_closed(write, number),
-        _ => payloads::keep(write, thread, number, frames),
+    if !write.say(number, count, frames)? {
+        return refuse_closed(write, number);
     }
+    payloads::keep(write, thread_of(number), number, frames)
 }
 
 /// What to keep of a run that is over.
@@ -164,18 +161,22 @@ pub(super) fn seal(write: &mut Write<'_>, run: &OpenRun, seal: &Seal) -> Result<
     if write.sql(SEAL)?.execute(row)? == 0 {
         return refuse_closed(write, number);
     }
+    let facts = write.facts(number);
     close(write, thread, number)?;
     let kept: Vec<&Piece> = [Some(&seal.frames), seal.unsaid.as_ref()].into_iter().flatten().collect();
     kept.iter().try_for_each(|piece| payloads::keep(write, thread, number, piece))?;
-    payloads::forget(write, number, &kept)?;
+    if facts.payloads {
+        payloads::forget(write, number, &kept)?;
+    }
     let place = number & ((1 << PLACE_BITS) - 1);
     for id in &sealed.message_ids {
         write.sql(HEAR)?.execute(params![thread, id, place])?;
     }
-    match &seal.state {
-        Some(state) => write.sql(KEEP_STATE)?.execute(params![thread, state])?,
-        None => write.sql(NO_STATE)?.execute([thread])?,
-    };
+    if let Some(state) = &seal.state {
+        write.sql(KEEP_STATE)?.execute(params![thread, state])?;
+    } else if facts.state {
+        write.sql(NO_STATE)?.execute([thread])?;
+    }
     let active = write.next_active()?;
     write.sql(REST)?.execute(params![thread, now, active])?;
     Ok(())
@@ -190,7 +191,7 @@ pub(super) fn ask_to_stop(write: &Write<'_>, stop: &AskedStop) -> Result<bool, F
 }
 
 /// Ends a run as if it had never begun.
-pub(super) fn discard(write: &Write<'_>, run: &OpenRun) -> Result<(), Failure> {
+pub(super) fn discard(write: &mut Write<'_>, run: &OpenRun) -> Result<(), Failure> {
     const UNHEAR: &str = "DELETE FROM message_ids WHERE thread = ?1 AND run = ?2";
     const UNSEARCH: &str = "INSERT OR IGNORE INTO unsearched VALUES (?1)";
     const USED: &str = "SELECT EXISTS (SELECT 1 FROM runs WHERE number BETWEEN ?1 AND ?2)";
@@ -212,13 +213,14 @@ pub(super) fn discard(write: &Write<'_>, run: &OpenRun) -> Result<(), Failure> {
 }
 
 /// Forgets what only an open run has. Says whether it was open.
-fn close(write: &Write<'_>, thread: i64, number: i64) -> Result<bool, Failure> {
+fn close(write: &mut Write<'_>, thread: i64, number: i64) -> Result<bool, Failure> {
     const CLOSE: &str = "DELETE FROM open_runs WHERE thread = ?1 AND number = ?2";
     const UNSAY: &str = "DELETE FROM events WHERE run = ?1";
     let was_open = write.sql(CLOSE)?.execute([thread, number])? > 0;
-    if was_open {
+    if was_open && write.facts(number).events {
         write.sql(UNSAY)?.execute([number])?;
     }
+    write.ended(number);
     Ok(was_open)
 }
 

@@ -86,10 +86,9 @@ impl SqliteStore {
     /// Changes a setting of the connection that writes.
     #[cfg(test)]
     pub(super) async fn set(&self, pragma: &'static str, value: i64) {
-        let set = move |write: &mut super::writer::Write<'_>| {
-            Ok(write.connection().execute_batch(&format!("PRAGMA {pragma} = {value}"))?)
-        };
-        self.writer.run(0, set).await.unwrap();
+        let set =
+            move |connection: &rusqlite::Connection| connection.execute_batch(&format!("PRAGMA {pragma} = {value}"));
+        self.writer.chore(set).await.unwrap().unwrap();
     }
 
     /// Forgets the threads of an owner, and says how many there were.

@@ -5,13 +5,15 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use parking_lot::Mutex;
-use rusqlite::{CachedStatement, Connection, Transaction};
+use rusqlite::{CachedStatement, Connection, Transaction, TransactionBehavior};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::desk::Desk;
 use super::error::Failure;
 use super::lease::Lease;
+use super::stored::Piece;
+use super::tail::{Changes, Facts, Said, Settle, Tail};
 use crate::runner::StoreError;
 use crate::runner::listing::now;
 
@@ -140,6 +142,10 @@ fn gone() -> StoreError {
 pub(super) struct Write<'c> {
     transaction: Transaction<'c>,
     lease: &'c mut Lease,
+    tail: &'c mut Tail,
+    changes: Changes,
+    /// Changes when another process writes.
+    version: i64,
     now: i64,
     epoch: Option<i64>,
     /// The last activity of any thread, once it was looked up.
@@ -147,13 +153,62 @@ pub(super) struct Write<'c> {
 }
 
 impl<'c> Write<'c> {
-    pub(super) fn new(transaction: Transaction<'c>, lease: &'c mut Lease) -> Write<'c> {
-        Write { transaction, lease, now: now(), epoch: None, active: None }
+    pub(super) fn begin(
+        connection: &'c Connection,
+        lease: &'c mut Lease,
+        tail: &'c mut Tail,
+    ) -> rusqlite::Result<Write<'c>> {
+        let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+        let version = transaction.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+        let changes = Changes::default();
+        Ok(Write { transaction, lease, tail, changes, version, now: now(), epoch: None, active: None })
     }
 
     /// Keeps what was done.
-    pub(super) fn commit(self) -> rusqlite::Result<()> {
-        self.transaction.commit()
+    pub(super) fn commit(self) -> Result<(), Failure> {
+        let epoch = self.lease.epoch().unwrap_or_default();
+        let written = self.tail.write(&self.transaction, epoch, &self.changes)?;
+        self.transaction.commit()?;
+        self.tail.apply(self.version, self.changes, written);
+        Ok(())
+    }
+
+    /// A run of this process begins.
+    pub(super) fn begun(&mut self, run: i64, facts: Facts) {
+        self.changes.begun.push((run, facts));
+    }
+
+    /// Keeps what an open run of this process says. False if it is none, or no more.
+    pub(super) fn say(&mut self, run: i64, count: i64, piece: &Piece) -> Result<bool, Failure> {
+        const OPEN: &str = "SELECT EXISTS (SELECT 1 FROM open_runs WHERE thread = ?1 >> 24 AND number = ?1)";
+        let Some(checked) = self.tail.checked(run).filter(|_| !self.changes.ended.contains(&run)) else {
+            return Ok(false);
+        };
+        if checked != self.version {
+            // Another process may have deleted its thread, or taken this one for dead.
+            if !self.sql(OPEN)?.query_row([run], |row| row.get::<_, bool>(0))? {
+                self.changes.ended.insert(run);
+                return Ok(false);
+            }
+            self.changes.checked.push(run);
+        }
+        self.changes.said.push(Said { run, count, piece: piece.clone() });
+        Ok(true)
+    }
+
+    /// A run is over.
+    pub(super) fn ended(&mut self, run: i64) {
+        self.changes.ended.insert(run);
+    }
+
+    /// What the file may hold of a run.
+    pub(super) fn facts(&self, run: i64) -> Facts {
+        self.tail.facts(run)
+    }
+
+    /// Gives runs rows of their own.
+    pub(super) fn settle(&mut self, settle: Settle) {
+        self.changes.settle = settle;
     }
 
     /// A statement, prepared once.
