@@ -38,6 +38,7 @@ impl Frames {
 
     /// Frames as a store kept them: the bytes of so many.
     #[must_use]
+    #[cfg(feature = "sqlite")]
     pub(crate) fn kept(bytes: impl Into<Bytes>, count: usize) -> Frames {
         Frames { bytes: bytes.into(), count }
     }

@@ -95,10 +95,10 @@ fn keeping(config: &Config) -> String {
         None => "not told apart".to_owned(),
     };
     let mut text = format!("  {:<13} {threads}\n  {:<13} {users}\n", "threads", "users");
-    let age = config.retention.max_age.map(|age| format!("without activity for {}", period(age)));
-    let count = config.retention.max_threads_per_user.map(|count| format!("beyond {count} of a user"));
-    let deleted: Vec<String> = age.into_iter().chain(count).collect();
-    if !deleted.is_empty() {
+    if let (Some(retention), Database::File(_)) = (config.retention, &config.runner.database) {
+        let age = retention.max_age.map(|age| format!("without activity for {}", period(age)));
+        let count = retention.max_threads_per_owner.map(|count| format!("beyond {count} of a user"));
+        let deleted: Vec<String> = age.into_iter().chain(count).collect();
         let _ = writeln!(text, "  {:<13} threads {}", "deletes", deleted.join(", and "));
     }
     text
@@ -106,10 +106,14 @@ fn keeping(config: &Config) -> String {
 
 /// A time in the largest unit it is made of.
 fn period(time: Duration) -> String {
-    const UNITS: &[(u64, &str)] = &[(86400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds")];
+    const UNITS: &[(u64, &str)] = &[(86400, "day"), (3600, "hour"), (60, "minute"), (1, "second")];
     let seconds = time.as_secs();
     let whole = UNITS.iter().find(|(unit, _)| time.subsec_nanos() == 0 && seconds.is_multiple_of(*unit));
-    whole.map_or_else(|| format!("{time:?}"), |(unit, name)| format!("{} {name}", seconds / unit))
+    match whole.map(|(unit, name)| (seconds / unit, name)) {
+        Some((1, name)) => format!("1 {name}"),
+        Some((count, name)) => format!("{count} {name}s"),
+        None => format!("{time:?}"),
+    }
 }
 
 fn mounts(config: &Config, origin: &str) -> String {
@@ -183,6 +187,7 @@ mod tests {
         let open = said("[server]\nallow_anonymous = true\n[retention]\nmax_age = \"90d\"\nmax_threads_per_user = 9\n");
         assert!(open.contains("everybody may read every thread\n"), "{open}");
         assert!(open.ends_with("threads without activity for 90 days, and beyond 9 of a user\n"), "{open}");
+        assert!(said("[retention]\nmax_age = \"1d\"\n").ends_with("threads without activity for 1 day\n"));
     }
 
     #[test]

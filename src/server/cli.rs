@@ -237,6 +237,7 @@ mod tests {
             &["serve", "--database", "x.db"],
             &["threads", "--database", "x.db", "list"],
             &["--database", "x.db", "threads", "delete", "t1", "t2"],
+            &["db", "backup", "to.db", "--database", "x.db"],
         ] {
             let (_, overrides) = read(args);
             let place = Place::Flag("database".to_owned());

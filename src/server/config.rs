@@ -18,7 +18,7 @@ use tracing_subscriber::EnvFilter;
 pub(super) use self::agents::{AgentSettings, Kind};
 use self::checks::{are_header_names, is_header_value, is_http_url, not_zero, not_zero_time};
 pub(super) use self::cors::{Cors, Origins};
-pub(super) use self::runner::{Database, Retention, Runner, WhenBusy, WhenUnwatched};
+pub(super) use self::runner::{Database, Runner, WhenBusy, WhenUnwatched};
 pub(super) use self::server::{Server, is_private};
 pub(super) use self::users::Users;
 
@@ -26,6 +26,7 @@ use super::file::{self, Env, Raw};
 use super::problem::{Place, Problem};
 use super::read::{Overrides, Reader, Section};
 use super::value::{Bytes, Secret, Setting};
+use crate::runner::Retention;
 
 /// The file that is read when none is named.
 pub(super) const DEFAULT_FILE: &str = "copilotkit.toml";
@@ -38,7 +39,7 @@ pub(super) struct Config {
     pub(super) server: Server,
     pub(super) runtime: Runtime,
     pub(super) runner: Runner,
-    pub(super) retention: Retention,
+    pub(super) retention: Option<Retention>,
     pub(super) users: Option<Users>,
     pub(super) cors: Cors,
     pub(super) forward_headers: ForwardHeaders,

@@ -151,13 +151,8 @@ async fn serving(Configured { config, runtime }: Configured) -> Result<ExitCode,
     let runtime = wire::build(store.under(runtime), &config)?;
     say(&banner::on_start(&config, address));
     let mut sweeping = JoinSet::new();
-    if config.retention.is_on() {
-        let retention = config.retention;
-        sweeping.spawn(async move {
-            if let Some(store) = store.threads() {
-                retention::sweep_every_hour(store, retention).await;
-            }
-        });
+    if let (Some(retention), Some(store)) = (config.retention, store.database()) {
+        sweeping.spawn(async move { retention::keep_to(retention, &store).await });
     }
     let front = Front::new(wire::mounts(&config, &runtime), banner::page(&config, address));
     let serving = listen::serve(listener, front, &runtime, signals, config.server.shutdown_deadline);

@@ -1,11 +1,11 @@
-//! Where the program keeps threads: opened, run on, and swept.
+//! Where the program keeps threads.
+
+use std::sync::Arc;
 
 use super::config::{Database, Runner, WhenBusy, WhenUnwatched};
 use super::private;
 use crate::Builder;
-use crate::runner::{
-    self, AgentRunner, MemoryLimits, MemoryRunner, RunOptions, SqliteOptions, SqliteRunner, ThreadStore,
-};
+use crate::runner::{self, MemoryLimits, MemoryRunner, RunOptions, SqliteOptions, SqliteRunner, SqliteStore};
 
 /// The runner a configuration names.
 #[derive(Clone, Debug)]
@@ -33,11 +33,11 @@ impl Store {
         })
     }
 
-    /// What it keeps.
-    pub(super) fn threads(&self) -> Option<&dyn ThreadStore> {
+    /// The database, if there is one.
+    pub(super) fn database(&self) -> Option<Arc<SqliteStore>> {
         match self {
-            Store::Memory(runner) => runner.threads(),
-            Store::File(runner) => runner.threads(),
+            Store::Memory(_) => None,
+            Store::File(runner) => Some(runner.store().clone()),
         }
     }
 

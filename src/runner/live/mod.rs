@@ -18,8 +18,8 @@ use std::future::ready;
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
+use futures_util::{StreamExt, stream};
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -32,6 +32,7 @@ use self::watch::{Shown, Watch};
 use super::{
     AgentRunner, ConnectRequest, FrameStream, RunRefused, RunRequest, RunnerError, StopRequest, Stopped, ThreadStore,
 };
+use crate::agui::{Event, Frames};
 
 pub use self::options::{RunOptions, WhenBusy, WhenUnwatched};
 
@@ -133,7 +134,18 @@ impl AgentRunner for LiveRunner {
     }
 
     fn connect(&self, request: ConnectRequest) -> BoxFuture<'_, Result<FrameStream, RunnerError>> {
-        Box::pin(async move { Ok(Replay::open(&self.shared, request).await?.boxed()) })
+        Box::pin(async move {
+            match Replay::open(&self.shared, request).await {
+                Ok(replay) => Ok(replay.boxed()),
+                // Its store goes with the process, which is no failure.
+                Err(_) if self.shared.closing.is_cancelled() => {
+                    let refused = RunRefused::ShuttingDown;
+                    let told = Frames::of(&[Event::run_error(&refused.to_string(), refused.code())]);
+                    Ok(stream::once(ready(told)).boxed())
+                }
+                Err(failure) => Err(failure.into()),
+            }
+        })
     }
 
     fn stop(&self, request: StopRequest) -> BoxFuture<'_, Result<Stopped, RunnerError>> {

@@ -2,10 +2,11 @@
 //! and prints for people, or with `--json` for scripts.
 
 mod console;
-mod conversation;
+mod database;
 mod export;
 mod output;
 mod pages;
+mod shown;
 #[cfg(test)]
 mod tests;
 mod threads;
@@ -30,6 +31,9 @@ pub(super) enum Keeping {
     /// Export or delete everything that is kept of a user
     #[command(subcommand)]
     Users(users::Command),
+    /// Check, back up or shrink the database
+    #[command(subcommand)]
+    Db(database::Command),
 }
 
 /// Why a command did not do what it was told.
@@ -86,29 +90,30 @@ pub(super) async fn run(command: Keeping, database: &Database) -> Result<(), Fai
                 .to_owned(),
         ));
     };
-    let store = open(path)?;
-    let mut stdout = io::stdout().lock();
-    let mut console = Console::new(&mut stdout);
-    let done = dispatch(command, &store, &mut console).await;
-    store.close().await;
-    done
-}
-
-async fn dispatch(command: Keeping, store: &SqliteStore, console: &mut Console<'_>) -> Result<(), Failure> {
-    match command {
-        Keeping::Threads(command) => threads::run(command, store, console).await,
-        Keeping::Users(command) => users::run(command, store, console).await,
-    }
-}
-
-/// Opens a database that is there.
-fn open(path: &Path) -> Result<SqliteStore, Failure> {
     if !path.exists() {
         return Err(Failure::NotFound(format!(
             "there is no database {}; name another with --database PATH (a server makes its own when it starts)",
             path.display()
         )));
     }
+    let mut stdout = io::stdout().lock();
+    dispatch(command, path, &mut Console::new(&mut stdout)).await
+}
+
+async fn dispatch(command: Keeping, path: &Path, console: &mut Console<'_>) -> Result<(), Failure> {
+    match command {
+        Keeping::Threads(command) => opened(path, async |store| threads::run(command, store, console).await).await,
+        Keeping::Users(command) => opened(path, async |store| users::run(command, store, console).await).await,
+        Keeping::Db(command) => database::run(command, path, console).await,
+    }
+}
+
+/// Does some work on a database that is there, and closes it whatever comes of that.
+async fn opened(path: &Path, work: impl AsyncFnOnce(&SqliteStore) -> Result<(), Failure>) -> Result<(), Failure> {
     // Nothing else waits for this thread.
-    SqliteStore::open(path, &SqliteOptions::default()).map_err(|error| Failure::Failed(error.to_string()))
+    let store = SqliteStore::open(path, &SqliteOptions::default());
+    let store = store.map_err(|error| Failure::Failed(error.to_string()))?;
+    let done = work(&store).await;
+    store.close().await;
+    done
 }

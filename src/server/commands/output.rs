@@ -36,12 +36,24 @@ pub(super) fn brief(text: &str) -> String {
     }
 }
 
+/// Bytes as people read them.
+pub(super) fn size(bytes: u64) -> String {
+    const UNITS: &[&str] = &["bytes", "KiB", "MiB", "GiB", "TiB"];
+    let mut amount = bytes as f64;
+    let mut unit = 0;
+    while amount >= 1024.0 && unit + 1 < UNITS.len() {
+        amount /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{bytes} {}", UNITS[0]) } else { format!("{amount:.1} {}", UNITS[unit]) }
+}
+
 /// A count and what is counted.
-pub(super) fn count(number: usize, thing: &str) -> String {
-    match number {
+pub(super) fn count(number: impl TryInto<u64>, thing: &str) -> String {
+    match number.try_into().unwrap_or(u64::MAX) {
         0 => format!("no {thing}s"),
         1 => format!("1 {thing}"),
-        _ => format!("{number} {thing}s"),
+        number => format!("{number} {thing}s"),
     }
 }
 
@@ -85,9 +97,12 @@ mod tests {
     }
 
     #[test]
-    fn counts_read_well() {
-        assert_eq!((count(0, "thread"), count(1, "run")), ("no threads".to_owned(), "1 run".to_owned()));
-        assert_eq!(count(2, "message"), "2 messages");
+    fn sizes_and_counts_read_well() {
+        assert_eq!(size(17), "17 bytes");
+        assert_eq!(size(1536), "1.5 KiB");
+        assert_eq!(size(u64::MAX), "16777216.0 TiB");
+        assert_eq!((count(0_u8, "thread"), count(1_u8, "run")), ("no threads".to_owned(), "1 run".to_owned()));
+        assert_eq!(count(2_u8, "message"), "2 messages");
     }
 
     #[test]

@@ -53,7 +53,7 @@ impl Place {
         let command = Line::try_parse_from(line).unwrap_or_else(|error| panic!("{error}")).command;
         let mut out = Vec::new();
         let mut console = Console::answering(&mut out, answer);
-        let end = dispatch(command, &self.store, &mut console).await;
+        let end = dispatch(command, &self.path("threads.db"), &mut console).await;
         Said { out: String::from_utf8(out).expect("text"), end }
     }
 
@@ -65,7 +65,7 @@ impl Place {
 
     async fn begin(&self, user: &str, id: &str, agent: &str, says: &str) -> Begun {
         let mut input = RunAgentInput::new(id, "run-1");
-        input.messages = vec![Message::user(&format!("{id}-user"), says)];
+        input.messages = vec![Message::user(&format!("{id}: {says}"), says)];
         let thread = ThreadKey::new(Owner::of(user), id);
         let (input, name) = (Arc::new(input), Some(format!("About {id}").into()));
         let run = NewRun { thread, run_id: "run-1".into(), agent_id: agent.into(), input, name };
@@ -78,7 +78,7 @@ impl Place {
         let sealed = SealedRun {
             frames: spoken(id, answer),
             said: 3,
-            unsaid: vec![Message::user(&format!("{id}-user"), says)],
+            unsaid: vec![Message::user(&format!("{id}: {says}"), says)],
             state: Some(Arc::new(json!({ "answered": id }))),
             ..SealedRun::default()
         };
@@ -102,7 +102,7 @@ fn spoken(id: &str, text: &str) -> Frames {
 }
 
 fn ids(list: &Value) -> Vec<&str> {
-    list["threads"].as_array().expect("a list").iter().filter_map(|thread| thread["id"].as_str()).collect()
+    list["threads"].as_array().expect("a list").iter().filter_map(|thread| thread["threadId"].as_str()).collect()
 }
 
 #[tokio::test]
@@ -147,7 +147,7 @@ async fn list_cuts_long_names_for_people_and_never_for_scripts() {
     assert!(out.contains(&id) && out.ends_with("x…\n"), "{out}");
     let list = place.json(&["threads", "list", "--json"]).await;
     assert_eq!(list["threads"][0]["name"], json!(format!("About {id}")));
-    assert_eq!(list["threads"][0]["user"], Value::Null);
+    assert_eq!(list["threads"][0].get("userId"), None);
 }
 
 #[tokio::test]
@@ -161,13 +161,13 @@ async fn show_prints_the_conversation() {
         "{}",
         said.out
     );
-    let conversation = "archived  no\n\nuser:\n  two\n  lines \u{fffd}[2J\n\nassistant:\n  hi\n";
+    let conversation = "archived  no\nruns      1\n\nuser:\n  two\n  lines \u{fffd}[2J\n\nassistant:\n  hi\n";
     assert!(said.out.ends_with(conversation), "{}", said.out);
     let shown = place.json(&["threads", "show", "t1", "--json"]).await;
     assert_eq!(shown["messages"][0]["content"], "two\nlines \u{1b}[2J");
     assert_eq!(shown["messages"][1]["content"], "hi");
     assert_eq!(shown["state"], json!({ "answered": "t1" }));
-    assert_eq!((&shown["user"], &shown["runningRunId"]), (&json!("ada"), &Value::Null));
+    assert_eq!((&shown["userId"], &shown["runs"][0]["runId"]), (&json!("ada"), &json!("run-1")));
 }
 
 #[tokio::test]
@@ -179,9 +179,9 @@ async fn show_and_export_tell_what_a_run_under_way_has_said() {
     let out = place.run(&["threads", "show", "t1"]).await.out;
     assert!(out.contains("running   run-1\n") && out.ends_with("assistant:\n  let me\n"), "{out}");
     let exported = place.json(&["threads", "export", "t1"]).await;
-    assert_eq!(exported["runningRunId"], "run-1");
-    assert_eq!(exported["events"].as_array().map(Vec::len), Some(6));
-    assert_eq!(exported["messages"].as_array().map(Vec::len), Some(3));
+    assert_eq!(exported["runs"][1]["endedAt"], Value::Null);
+    assert_eq!(exported["runs"][1]["events"].as_array().map(Vec::len), Some(3));
+    assert_eq!(exported["messages"].as_array().map(Vec::len), Some(4));
 }
 
 #[tokio::test]
@@ -209,9 +209,13 @@ async fn export_writes_a_line_for_each_thread_with_all_that_is_kept() {
     let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!(lines.len(), 2);
     let thread = &lines[0];
-    assert_eq!((&thread["id"], &thread["user"], &thread["archived"]), (&json!("t2"), &json!("bob"), &json!(true)));
-    assert_eq!(thread["events"][1], json!({ "type": "TEXT_MESSAGE_CONTENT", "messageId": "t2", "delta": "sali" }));
-    assert_eq!(thread["messages"][0], json!({ "id": "t2-user", "role": "user", "content": "grüezi" }));
+    assert_eq!((&thread["threadId"], &thread["userId"]), (&json!("t2"), &json!("bob")));
+    assert_eq!(thread["archived"], json!(true));
+    assert_eq!(
+        thread["runs"][0]["events"][1],
+        json!({ "type": "TEXT_MESSAGE_CONTENT", "messageId": "t2", "delta": "sali" })
+    );
+    assert_eq!(thread["messages"][0], json!({ "id": "t2: grüezi", "role": "user", "content": "grüezi" }));
     assert_eq!(thread["state"], json!({ "answered": "t2" }));
     assert_eq!(ids(&json!({ "threads": [place.json(&["threads", "export", "t1"]).await] })), ["t1"]);
     let of_user = place.run(&["threads", "export", "--all", "--user", "bob"]).await.out;
@@ -226,7 +230,7 @@ async fn export_reads_a_history_of_many_pages() {
         place.talk("", "t1", "hello", &long).await;
     }
     let thread = place.json(&["threads", "export", "t1"]).await;
-    assert_eq!(thread["events"].as_array().map(Vec::len), Some(12));
+    assert_eq!(thread["runs"].as_array().map(Vec::len), Some(4));
 }
 
 #[tokio::test]
@@ -296,6 +300,49 @@ async fn a_user_is_exported_and_deleted_and_nobody_else() {
         assert!(matches!(&end, Err(Failure::NotFound(why)) if why == "nothing is kept of ada"), "{end:?}");
     }
     assert_eq!(place.run(&["users", "export", "bob"]).await.out.lines().count(), 1);
+}
+
+#[tokio::test]
+async fn a_check_of_a_sound_database_finds_nothing() {
+    let place = Place::new();
+    place.talk("", "t1", "hello", "hi").await;
+    assert!(place.run(&["db", "check"]).await.out.ends_with("threads.db is fine: 1 thread, 1 run\n"));
+    let told = json!({ "ok": true, "threads": 1, "runs": 1, "problems": [] });
+    assert_eq!(place.json(&["db", "check", "--json"]).await, told);
+}
+
+#[tokio::test]
+async fn a_backup_is_a_database_and_overwrites_none() {
+    let place = Place::new();
+    place.talk("", "t1", "hello", "hi").await;
+    let copy = place.path("copy.db");
+    let name = copy.to_str().expect("text");
+    let copied = place.json(&["db", "backup", name, "--json"]).await;
+    assert_eq!(copied["file"], json!(name));
+    assert_eq!(copied["bytes"].as_u64(), Some(fs::metadata(&copy).expect("a file").len()));
+    place.talk("", "t2", "hello", "hi").await;
+    let store = SqliteStore::open(&copy, &SqliteOptions::default()).expect("a database");
+    assert!(store.thread(&"t1".into()).await.expect("it can be read").is_some());
+    assert!(store.thread(&"t2".into()).await.expect("it can be read").is_none());
+    let again = place.run(&["db", "backup", name]).await.end;
+    assert!(matches!(&again, Err(Failure::Misuse(why)) if why.contains("is there already")), "{again:?}");
+}
+
+#[tokio::test]
+async fn a_vacuum_gives_room_back() {
+    let place = Place::new();
+    for n in 0..20 {
+        place.talk("", &format!("t{n}"), "hello", &"no two words alike ".repeat(5000 + n)).await;
+    }
+    place.json(&["db", "vacuum", "--json"]).await;
+    for n in 0..20 {
+        place.json(&["threads", "delete", &format!("t{n}"), "--yes", "--json"]).await;
+    }
+    let before = fs::metadata(place.path("threads.db")).expect("a file").len();
+    let vacuumed = place.json(&["db", "vacuum", "--json"]).await;
+    let after = fs::metadata(place.path("threads.db")).expect("a file").len();
+    assert!(after < before, "{before} {after}");
+    assert!(vacuumed["bytesFreed"].as_u64() > Some(0), "{vacuumed}");
 }
 
 #[tokio::test]

@@ -3,15 +3,13 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::console::Console;
-use super::conversation::Conversation;
-use super::output::{brief, count, harmless, local, table};
+use super::output::{brief, count, harmless, local, table, utc};
 use super::pages::{self, Pages};
-use super::{Failure, export};
-use crate::agui::Message;
-use crate::runner::{Owner, ThreadEntry, ThreadKey, ThreadQuery, ThreadStore};
+use super::{Failure, export, shown};
+use crate::runner::{Owner, SqliteStore, ThreadEntry, ThreadKey, ThreadQuery, ThreadStore};
 
 /// What to do with threads.
 #[derive(Debug, Subcommand)]
@@ -109,7 +107,7 @@ pub(in crate::server) struct Delete {
     json: bool,
 }
 
-pub(super) async fn run(command: Command, store: &dyn ThreadStore, console: &mut Console<'_>) -> Result<(), Failure> {
+pub(super) async fn run(command: Command, store: &SqliteStore, console: &mut Console<'_>) -> Result<(), Failure> {
     match command {
         Command::List(args) => list(args, store, console).await,
         Command::Show(args) => show(args, store, console).await,
@@ -118,7 +116,7 @@ pub(super) async fn run(command: Command, store: &dyn ThreadStore, console: &mut
     }
 }
 
-async fn list(args: List, store: &dyn ThreadStore, console: &mut Console<'_>) -> Result<(), Failure> {
+async fn list(args: List, store: &SqliteStore, console: &mut Console<'_>) -> Result<(), Failure> {
     let query = ThreadQuery {
         owner: args.user.map(Owner::of),
         agent_id: args.of_agent.map(Into::into),
@@ -133,7 +131,7 @@ async fn list(args: List, store: &dyn ThreadStore, console: &mut Console<'_>) ->
         threads.extend(page);
     }
     if args.json {
-        let records: Vec<_> = threads.iter().map(export::record).collect();
+        let records: Vec<_> = threads.iter().map(record).collect();
         writeln!(console.out, "{}", json!({ "threads": records, "more": pages.has_more() }))?;
         return Ok(());
     }
@@ -149,74 +147,46 @@ async fn list(args: List, store: &dyn ThreadStore, console: &mut Console<'_>) ->
     Ok(())
 }
 
+/// A thread as lists show it, by the names an export has.
+fn record(thread: &ThreadEntry) -> Value {
+    let mut record = json!({
+        "threadId": thread.key.id,
+        "agentId": thread.agent_id,
+        "name": thread.name,
+        "archived": thread.archived,
+        "createdAt": utc(thread.created_at),
+        "updatedAt": utc(thread.updated_at),
+    });
+    if !thread.key.owner.as_str().is_empty() {
+        record["userId"] = thread.key.owner.as_str().into();
+    }
+    record
+}
+
 fn row(thread: &ThreadEntry) -> [String; 5] {
     let name = brief(thread.name.as_deref().unwrap_or_default());
     [
         // Whole: it is what other commands want.
         harmless(&thread.key.id),
-        user(thread).to_owned(),
+        shown::user(thread).to_owned(),
         brief(&thread.agent_id),
         local(thread.updated_at),
         if thread.archived { format!("{name} (archived)") } else { name },
     ]
 }
 
-fn user(thread: &ThreadEntry) -> &str {
-    match thread.key.owner.as_str() {
-        "" => "-",
-        user => user,
-    }
-}
-
-async fn show(args: Show, store: &dyn ThreadStore, console: &mut Console<'_>) -> Result<(), Failure> {
+async fn show(args: Show, store: &SqliteStore, console: &mut Console<'_>) -> Result<(), Failure> {
     let thread = one(&args.id, args.user.as_deref(), store).await?;
-    let conversation = Conversation::read(store, &thread.key, |_| Ok(())).await?;
-    let running = conversation.running.as_ref().map(|run| &*run.run_id);
-    let out = &mut *console.out;
+    let exported = store.export_thread(&thread.key).await?.ok_or_else(|| unknown(&args.id, None))?;
     if args.json {
-        let state = store.state(&thread.key).await?;
-        writeln!(
-            out,
-            "{},\"messages\":{},\"state\":{},\"runningRunId\":{}}}",
-            export::head(&thread),
-            export::messages(&conversation.messages),
-            json!(state.as_deref()),
-            json!(running),
-        )?;
-        return Ok(());
+        return Ok(writeln!(console.out, "{exported}")?);
     }
-    writeln!(out, "thread    {}", harmless(&thread.key.id))?;
-    writeln!(out, "name      {}", harmless(thread.name.as_deref().unwrap_or("-")))?;
-    writeln!(out, "user      {}", harmless(user(&thread)))?;
-    writeln!(out, "agent     {}", harmless(&thread.agent_id))?;
-    writeln!(out, "created   {}", local(thread.created_at))?;
-    writeln!(out, "updated   {}", local(thread.updated_at))?;
-    writeln!(out, "archived  {}", if thread.archived { "yes" } else { "no" })?;
-    if let Some(run) = running {
-        writeln!(out, "running   {}", harmless(run))?;
-    }
-    for message in conversation.messages.to_messages() {
-        // A message an agent made up may be none by the rules; it is shown as it is.
-        match Message::parse(message.get()) {
-            Ok(message) => said(&message, out)?,
-            Err(_) => writeln!(out, "\n{}", harmless(message.get()))?,
-        }
-    }
-    Ok(())
+    let conversation = serde_json::from_str(&exported);
+    let conversation = conversation.map_err(|error| Failure::Failed(format!("the thread cannot be shown: {error}")))?;
+    Ok(shown::print(&thread, &conversation, console.out)?)
 }
 
-/// A message as people read it.
-fn said(message: &Message, out: &mut dyn std::io::Write) -> std::io::Result<()> {
-    writeln!(out, "\n{}:", message.role().name())?;
-    let mut lines: Vec<String> = message.text().iter().flat_map(|text| text.lines()).map(harmless).collect();
-    lines.extend(message.tool_calls().iter().map(|call| harmless(&format!("-> {}({})", call.name, call.arguments))));
-    if lines.is_empty() {
-        lines.push("(no text)".to_owned());
-    }
-    lines.iter().try_for_each(|line| writeln!(out, "  {line}"))
-}
-
-async fn export(args: Export, store: &dyn ThreadStore, console: &mut Console<'_>) -> Result<(), Failure> {
+async fn export(args: Export, store: &SqliteStore, console: &mut Console<'_>) -> Result<(), Failure> {
     let threads = match &args.id {
         Some(id) => vec![one(id, args.user.as_deref(), store).await?],
         None => {
@@ -227,7 +197,7 @@ async fn export(args: Export, store: &dyn ThreadStore, console: &mut Console<'_>
     export::threads(store, &threads, args.output.as_deref(), console, args.json).await
 }
 
-async fn delete(args: Delete, store: &dyn ThreadStore, console: &mut Console<'_>) -> Result<(), Failure> {
+async fn delete(args: Delete, store: &SqliteStore, console: &mut Console<'_>) -> Result<(), Failure> {
     let Found { threads, missing } = find(&args.ids, args.user.as_deref(), store).await?;
     if !threads.is_empty() {
         console.confirm(args.yes, &format!("Delete {}", count(threads.len(), "thread")))?;
@@ -257,9 +227,13 @@ struct Found {
 
 async fn one(id: &str, user: Option<&str>, store: &dyn ThreadStore) -> Result<ThreadEntry, Failure> {
     let mut found = find(&[id.to_owned()], user, store).await?;
-    found.threads.pop().ok_or_else(|| match user {
-        Some(user) => Failure::NotFound(format!("{} has no thread {}", harmless(user), harmless(id))),
-        None => Failure::NotFound(format!("there is no thread {}", harmless(id))),
+    found.threads.pop().ok_or_else(|| unknown(id, user))
+}
+
+fn unknown(id: &str, user: Option<&str>) -> Failure {
+    Failure::NotFound(match user {
+        Some(user) => format!("{} has no thread {}", harmless(user), harmless(id)),
+        None => format!("there is no thread {}", harmless(id)),
     })
 }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::console::{Console, spinner};
 use super::output::{count, harmless};
 use super::{Failure, export, pages};
-use crate::runner::{Owner, SqliteStore, ThreadQuery, ThreadStore};
+use crate::runner::{Owner, SqliteStore, ThreadQuery};
 
 /// What to do with what is kept of a user.
 #[derive(Debug, Subcommand)]
@@ -64,7 +64,7 @@ fn unknown(user: &str) -> Failure {
     Failure::NotFound(format!("nothing is kept of {}", harmless(user)))
 }
 
-async fn export(args: Export, store: &dyn ThreadStore, console: &mut Console<'_>) -> Result<(), Failure> {
+async fn export(args: Export, store: &SqliteStore, console: &mut Console<'_>) -> Result<(), Failure> {
     let threads = pages::all(pages::of(store), everything_of(&args.id)).await?;
     if threads.is_empty() {
         return Err(unknown(&args.id));
@@ -78,16 +78,16 @@ async fn delete(args: Delete, store: &SqliteStore, console: &mut Console<'_>) ->
     console.confirm(args.yes, &what)?;
     let spinner = spinner("deleting");
     // Even when no thread is left: an earlier attempt may have been cut short before the file was clean.
-    let forgotten = store.clear(&Owner::of(args.id.as_str())).await;
+    let forgotten = store.forget(&Owner::of(args.id.as_str())).await;
     spinner.finish_and_clear();
-    forgotten?;
-    if threads == 0 {
+    let deleted = forgotten?;
+    if deleted == 0 {
         return Err(unknown(&args.id));
     }
     if args.json {
-        writeln!(console.out, "{}", json!({ "user": args.id, "deleted": threads }))?;
+        writeln!(console.out, "{}", json!({ "user": args.id, "deleted": deleted }))?;
     } else {
-        writeln!(console.out, "Deleted {} of {}", count(threads, "thread"), harmless(&args.id))?;
+        writeln!(console.out, "Deleted {} of {}", count(deleted, "thread"), harmless(&args.id))?;
     }
     Ok(())
 }

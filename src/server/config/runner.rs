@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::super::file::Raw;
 use super::checks::{not_zero, not_zero_time};
 use super::{Place, Problem, Reader, Section, Setting, bytes};
+use crate::runner::Retention;
 
 /// The database that is used when none is named.
 const DEFAULT_DATABASE: &str = "copilotkit.db";
@@ -68,22 +69,6 @@ pub(in crate::server) enum WhenUnwatched {
     StopAfter(Duration),
 }
 
-/// Which threads are deleted by themselves. None, unless told otherwise.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(in crate::server) struct Retention {
-    /// Those without activity for this long.
-    pub(in crate::server) max_age: Option<Duration>,
-    /// Those a user has beyond so many, the least recently active first.
-    pub(in crate::server) max_threads_per_user: Option<usize>,
-}
-
-impl Retention {
-    /// Whether there is anything to do.
-    pub(in crate::server) fn is_on(&self) -> bool {
-        self.max_age.is_some() || self.max_threads_per_user.is_some()
-    }
-}
-
 pub(super) fn read(reader: &Reader) -> Runner {
     let mut section = reader.section("runner");
     let database = database(&mut section, reader);
@@ -115,13 +100,14 @@ pub(super) fn read_database(reader: &Reader) -> Database {
     database(&mut reader.section("runner"), reader)
 }
 
-pub(super) fn read_retention(mut section: Section<'_>) -> Retention {
+/// Which threads are deleted by themselves. None, unless told otherwise.
+pub(super) fn read_retention(mut section: Section<'_>) -> Option<Retention> {
     let retention = Retention {
         max_age: section.get("max_age").filter(|age: &Duration| !age.is_zero()),
-        max_threads_per_user: section.get("max_threads_per_user").filter(|count| *count != 0),
+        max_threads_per_owner: section.get("max_threads_per_user").filter(|count| *count != 0),
     };
     section.finish();
-    retention
+    (retention != Retention::default()).then_some(retention)
 }
 
 /// `runner.kind` and `runner.path` in the file; outside it one text, a path or `memory`.

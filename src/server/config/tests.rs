@@ -275,11 +275,10 @@ fn policies_as_people_write_them() {
 
 #[test]
 fn retention_is_off_unless_told_otherwise() {
-    assert!(!load("").expect("fine").retention.is_on());
-    let retention = load("[retention]\nmax_age = \"90d\"\n").expect("fine").retention;
-    assert!(retention.is_on());
+    assert_eq!(load("").expect("fine").retention, None);
+    let retention = load("[retention]\nmax_age = \"90d\"\n").expect("fine").retention.expect("a retention");
     assert_eq!(retention.max_age, Some(Duration::from_secs(90 * 86400)));
-    assert_eq!(retention.max_threads_per_user, None);
+    assert_eq!(retention.max_threads_per_owner, None);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 // Starts the runtime under test and finds out where it listens.
 
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -168,6 +168,12 @@ ${sections}`,
         throw error;
       });
       return { ...started, url: origin + BASE_PATH, singleUrl: origin + SINGLE_ROUTE_PATH };
+    },
+    /** Runs another command of the program to its end: `{ status, output }`. */
+    command(...words) {
+      const args = [...words, "--config", config, ...(database ? ["--database", database] : [])];
+      const { status, stdout, stderr } = spawnSync(binary(), args, { cwd: directory, encoding: "utf8" });
+      return { status, output: stdout + stderr };
     },
     remove() {
       process.off("exit", discard);

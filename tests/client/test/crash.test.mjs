@@ -27,7 +27,7 @@ ownTest("nothing anybody saw is lost when the runtime is killed, and no thread i
 );
 
 ownTest("nor when another process on the same database lives on", { timeout: Infinity }, (t) =>
-  survive(t, { kills: Math.ceil(kills / 4), witness: true }),
+  survive(t, { kills: Math.ceil(kills / 5), witness: true }),
 );
 
 ownTest("a runner that keeps nothing would be found out", async () => {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { randomBytes, randomUUID } from "node:crypto";
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { after, before } from "node:test";
 import { startAgents } from "../support/agents.mjs";
 import { clients, core } from "../support/clients.mjs";
@@ -138,6 +138,50 @@ forEachOwn(clients, "a process that is told to end during a run ends it, keeps i
     await reloaded.say("and now?");
     assert.equal(reloaded.answer, "You said: and now?");
     await second.stop();
+  }),
+);
+
+ownTest("a process that is killed while it makes the database leaves one that opens", () =>
+  inPlace(async (place) => {
+    for (let ms = 0; ms < 40; ms += 2) {
+      for (const name of readdirSync(place.directory)) {
+        if (name.startsWith(DATABASE)) rmSync(place.path(name));
+      }
+      const killed = place.launch();
+      await new Promise((resolve) => setTimeout(resolve, ms));
+      await killed.kill();
+      const runtime = await place.start();
+      assert.equal((await say(runtime, "text", "first", "hello")).at(-1).type, "RUN_FINISHED");
+      await runtime.stop();
+    }
+  }),
+);
+
+ownTest("a thread that was deleted stays deleted, whatever happens next, and leaves no word in the file", () =>
+  inPlace(async (place) => {
+    let runtime = await place.start();
+    const word = `secret-${randomUUID()}`;
+    // Long, as an attachment is, and short.
+    await say(runtime, "text", "over", `${word} `.repeat(2_000));
+    const running = say(runtime, "gated", "running", word);
+    await started.agents.arrived("gated", "running");
+    for (const id of ["over", "running"]) {
+      const agentId = id === "over" ? "text" : "gated";
+      await call(runtime, "DELETE", `/threads/${id}`, { agentId });
+    }
+    await runtime.kill();
+    started.agents.release("running");
+    await running;
+
+    runtime = await place.start();
+    for (const id of ["over", "running"]) {
+      assert.deepEqual((await call(runtime, "GET", `/threads/${id}/messages`)).messages, []);
+    }
+    assert.deepEqual((await call(runtime, "GET", "/threads?includeArchived=true")).threads, []);
+    await runtime.stop();
+    for (const name of readdirSync(place.directory).filter((name) => name.startsWith(DATABASE))) {
+      assert.equal(readFileSync(place.path(name)).includes(word), false, name);
+    }
   }),
 );
 

@@ -270,6 +270,36 @@ forEachOwn(cores, "when a process is told to end, its runs end properly and the 
   assert.equal(watcher.answer, "Quick answer.");
 });
 
+ownTest("a process that hangs loses its runs to the other, and finds out when it goes on", async (t) => {
+  const threadId = randomUUID();
+  const broken = say(started.a, "gated", threadId, "hello");
+  await started.agents.arrived("gated", threadId);
+  const shown = readEvents(`${started.b.url}/agent/gated/connect`, inputOf(threadId, "watch"));
+  await until(() => shown.frames.some(({ data }) => data.includes("before ")), "the run to be kept");
+  process.kill(started.a.pid, "SIGSTOP");
+  const stopped = performance.now();
+  await until(
+    async () => (await say(started.b, "text", threadId, "and now?")).at(-1).type === "RUN_FINISHED",
+    "a run of the other process",
+  );
+  t.diagnostic(`a run of a hanging process's thread, ${Math.ceil(performance.now() - stopped)} ms after it hung`);
+  await within(shown.done, "the watcher to be told");
+  assert.equal(JSON.parse(shown.frames.at(-1).data).code, INTERRUPTED);
+
+  process.kill(started.a.pid, "SIGCONT");
+  started.agents.release(threadId);
+  const last = (await broken).at(-1);
+  assert.equal(last.type, "RUN_ERROR");
+  assert.equal((await say(started.a, "text", threadId, "and you?")).at(-1).type, "RUN_FINISHED");
+  for (const runtime of [started.a, started.b]) {
+    const { messages } = await json(runtime, `/threads/${threadId}/messages`);
+    assert.deepEqual(
+      messages.map(({ content }) => content),
+      ["hello", "before ", "and now?", "You said: and now?", "and you?", "You said: and you?"],
+    );
+  }
+});
+
 ownTest("processes that start on a new file at the same moment both serve", async () => {
   const place = install(agentSection("planned", started.planned.url), { database: "new.db" });
   try {

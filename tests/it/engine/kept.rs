@@ -167,3 +167,16 @@ async fn shutdown_closes_the_store_last_and_once() {
     assert_eq!(store.done.lock().last(), Some(&Call::Close));
     assert_eq!(one_terminal(&all(watching).await), "RUNTIME_SHUTDOWN");
 }
+
+#[tokio::test]
+async fn who_connects_when_the_store_is_closed_is_told_of_the_shutdown() {
+    let store = Between::new(|call, _| async move {
+        let closed = StoreError::Failed("the store is closed".to_owned());
+        if call == Call::Active { Err(closed) } else { Ok(()) }
+    });
+    let runner = LiveRunner::new(store, RunOptions::default());
+    assert!(runner.connect(ConnectRequest::new("t")).await.is_err(), "a failure before is one");
+    runner.shutdown(Duration::from_secs(5)).await;
+    let told = all(runner.connect(ConnectRequest::new("t")).await.unwrap()).await;
+    assert_eq!(one_terminal(&told), "RUNTIME_SHUTDOWN");
+}

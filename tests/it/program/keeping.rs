@@ -10,8 +10,10 @@ fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
+/// As the program prints them, or as a server answers.
 fn ids(list: &Value) -> Vec<&str> {
-    list["threads"].as_array().expect("a list").iter().filter_map(|thread| thread["id"].as_str()).collect()
+    let threads = list["threads"].as_array().expect("a list").iter();
+    threads.filter_map(|thread| thread.get("threadId").or(thread.get("id"))?.as_str()).collect()
 }
 
 #[test]
@@ -27,10 +29,11 @@ fn the_start_says_where_threads_are_kept() {
 
 #[test]
 #[cfg(unix)]
-fn a_new_database_is_for_its_owner_only() {
+fn a_new_database_and_its_copies_are_for_their_owner_only() {
     let place = Place::new();
     let _served = place.serve(&[]);
-    for file in ["copilotkit.db", "copilotkit.db-wal", "copilotkit.db-shm"] {
+    place.said(&["db", "backup", "copy.db"]);
+    for file in ["copilotkit.db", "copilotkit.db-wal", "copilotkit.db-shm", "copy.db"] {
         let of_file = fs::metadata(place.path(file)).expect("a file").permissions();
         let mode = std::os::unix::fs::PermissionsExt::mode(&of_file);
         assert_eq!(mode & 0o077, 0, "{file} {mode:o}");
@@ -113,7 +116,7 @@ async fn commands_work_beside_a_server() {
     assert_eq!(ids(&json(&place.said(&["threads", "list", "--json", "--query", "first"]))), ["t1"]);
     assert!(place.said(&["threads", "show", "t1"]).contains("user:\n  first words\n"));
     let exported = place.said(&["threads", "export", "--all"]);
-    assert_eq!(exported.lines().map(|line| json(line)["id"].clone()).collect::<Vec<_>>(), ["t2", "t1"]);
+    assert_eq!(exported.lines().map(|line| json(line)["threadId"].clone()).collect::<Vec<_>>(), ["t2", "t1"]);
 
     // The running server takes notice at once.
     assert_eq!(place.said(&["threads", "delete", "t2", "--yes"]), "Deleted 1 thread\n");
@@ -136,6 +139,45 @@ async fn exit_codes_tell_what_is_wrong() {
     assert_eq!(place.refused(&["threads", "export"]).0, Some(2), "which thread?");
     assert_eq!(place.refused(&["threads", "list", "--database", "memory"]).0, Some(2), "nothing to list");
     assert_eq!(place.refused(&["threads", "show", "t1"]).0, Some(0));
+}
+
+#[tokio::test]
+async fn a_backup_made_beside_a_server_serves() {
+    let place = Place::new();
+    place.write("copilotkit.toml", FAST);
+    let served = place.serve(&[]);
+    served.says("", "t1", "first words").await;
+    let replayed = served.replayed("", "t1").await;
+    assert!(place.said(&["db", "backup", "copy.db"]).starts_with("Copied copilotkit.db to copy.db ("));
+    served.says("", "t2", "later words").await;
+    assert_eq!(place.refused(&["db", "backup", "copy.db"]).0, Some(2), "it is there already");
+    drop(served);
+    let copy = place.serve(&["--database", "copy.db"]);
+    assert_eq!(copy.replayed("", "t1").await, replayed);
+    assert_eq!(copy.replayed("", "t2").await, "");
+    assert!(place.said(&["db", "check", "--database", "copy.db"]).contains("copy.db is fine: 1 thread, 1 run"));
+}
+
+#[tokio::test]
+async fn a_check_finds_damage_and_a_vacuum_runs_beside_a_server() {
+    let place = Place::new();
+    place.write("copilotkit.toml", FAST);
+    let served = place.serve(&[]);
+    for n in 0..20 {
+        served.says("", &format!("t{n}"), "many words make a file of many pages").await;
+    }
+    assert!(place.said(&["db", "vacuum"]).starts_with("copilotkit.db is smaller by "));
+    let told = json!({ "ok": true, "threads": 20, "runs": 20, "problems": [] });
+    assert_eq!(json(&place.said(&["db", "check", "--json"])), told);
+    place.said(&["db", "backup", "damaged.db"]);
+    let mut bytes = fs::read(place.path("damaged.db")).expect("a file");
+    // From the second page on: the first says what kind of file it is.
+    let middle = bytes.len() / 2;
+    bytes[4096..middle].fill(0xa5);
+    fs::write(place.path("damaged.db"), bytes).expect("a file");
+    let (code, said) = place.refused(&["db", "check", "--database", "damaged.db"]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("damaged.db is damaged") && said.contains("restore a backup"), "{said}");
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! A copy of the file as it is at one moment, made while it is served.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::backup::{Backup, StepResult};
@@ -39,8 +40,17 @@ fn back_up(from: &Path, to: &Path, progress: impl FnMut(Progress)) -> Result<(),
     // Under its name, only once it is whole.
     let partial = Partial(with_suffix(to, ".partial"));
     partial.remove();
+    made_like(from, &partial.0).map_err(|error| refuse(&error))?;
     copy(from, &partial.0, progress).map_err(|failure| failure.explain(&partial.0))?;
     fs::rename(&partial.0, to).map_err(|error| refuse(&error))
+}
+
+/// Makes an empty file that nobody may read who may not read the other. If it cannot be made, opening it tells.
+fn made_like(original: &Path, file: &Path) -> io::Result<()> {
+    match File::create_new(file) {
+        Ok(file) => file.set_permissions(fs::metadata(original)?.permissions()),
+        Err(_) => Ok(()),
+    }
 }
 
 fn copy(from: &Path, to: &Path, mut progress: impl FnMut(Progress)) -> Result<(), Failure> {
