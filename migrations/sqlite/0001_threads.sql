@@ -123,6 +123,11 @@ CREATE TABLE removed (
     thread INTEGER PRIMARY KEY
 ) STRICT;
 
+-- Processes that write the whole file anew: who finds it locked meanwhile waits.
+CREATE TABLE rewriting (
+    holder TEXT PRIMARY KEY
+) STRICT;
+
 -- What was taken over from the tables of others in this file.
 CREATE TABLE imports (
     source TEXT PRIMARY KEY,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::error::{Failure, OpenError};
+use super::error::{Failure, OpenError, is_busy};
 use super::lease::{self, Lease, Presence};
 use super::tail::Tail;
 use super::writer::{Ask, Chore, Job, Queue, Write, panicked};
@@ -156,8 +156,16 @@ impl Desk {
 
     fn attempt(&mut self, group: &mut [Box<dyn Job>]) -> Result<(), Undone> {
         let explain = |failure: Failure| failure.explain(&self.file);
-        let mut write = Write::begin(&self.connection, &mut self.lease, &mut self.tail)
-            .map_err(|error| Undone::Locked(explain(error.into())))?;
+        let mut write = loop {
+            let error = match Write::begin(&self.connection, &mut self.lease, &mut self.tail) {
+                Ok(write) => break write,
+                Err(error) => error,
+            };
+            if !is_busy(&error) || !self.lease.is_rewritten(&self.connection).unwrap_or(false) {
+                return Err(Undone::Locked(explain(error.into())));
+            }
+            tracing::warn!("runs wait for another process, which writes the file anew");
+        };
         for job in group {
             let worked = catch_unwind(AssertUnwindSafe(|| job.work(&mut write)));
             worked

@@ -30,7 +30,7 @@ pub struct SqliteStore {
     pub(super) file: PathBuf,
     pub(super) writer: Writer,
     pub(super) readers: Arc<Readers>,
-    presence: Arc<Presence>,
+    pub(super) presence: Arc<Presence>,
     _closing: DropGuard,
     #[cfg(test)]
     killed: Arc<std::sync::atomic::AtomicBool>,
