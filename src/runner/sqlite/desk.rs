@@ -193,10 +193,7 @@ impl Desk {
             self.find_dead()?;
         }
         if let Some(settle) = self.tail.due(Instant::now()) {
-            self.alone(|write| {
-                write.settle(settle);
-                Ok(())
-            })?;
+            self.alone(|write| write.settle(settle))?;
         }
         if !self.dead.is_empty() {
             self.close_dead()

@@ -23,7 +23,7 @@ pub(super) fn delete(write: &mut Write<'_>, key: &ThreadKey) -> Result<bool, Fai
     let found = write.sql(FIND)?.query_row(params![key.owner.as_str(), &*key.id], |row| row.get(0)).optional()?;
     let Some(thread) = found else { return Ok(false) };
     hide(write, thread)?;
-    write.settle(Settle::All);
+    write.settle(Settle::All)?;
     Ok(true)
 }
 
@@ -36,7 +36,7 @@ pub(super) fn clear_some(write: &mut Write<'_>, owner: &Owner) -> Result<usize, 
         rows.collect::<Result<_, _>>()?
     };
     threads.iter().try_for_each(|thread| hide(write, *thread))?;
-    write.settle(Settle::All);
+    write.settle(Settle::All)?;
     Ok(threads.len())
 }
 

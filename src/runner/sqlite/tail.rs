@@ -124,6 +124,11 @@ impl Tail {
         self.runs.get(&run).map(|held| held.checked)
     }
 
+    /// Runs that may be open no more in a version of the file.
+    pub(super) fn unchecked(&self, version: i64) -> Vec<i64> {
+        self.runs.iter().filter(|(_, held)| held.checked != version).map(|(run, _)| *run).collect()
+    }
+
     /// What the file may hold of a run.
     pub(super) fn facts(&self, run: i64) -> Facts {
         self.runs.get(&run).map_or(Facts::ANY, |held| Facts { events: held.settled > 0, ..held.facts })

@@ -180,20 +180,27 @@ impl<'c> Write<'c> {
 
     /// Keeps what an open run of this process says. False if it is none, or no more.
     pub(super) fn say(&mut self, run: i64, count: i64, piece: &Piece) -> Result<bool, Failure> {
-        const OPEN: &str = "SELECT EXISTS (SELECT 1 FROM open_runs WHERE thread = ?1 >> 24 AND number = ?1)";
-        let Some(checked) = self.tail.checked(run).filter(|_| !self.changes.ended.contains(&run)) else {
-            return Ok(false);
+        let open = match self.tail.checked(run) {
+            _ if self.changes.ended.contains(&run) => false,
+            None => false,
+            Some(checked) => checked == self.version || self.is_still_open(run)?,
         };
-        if checked != self.version {
-            // Another process may have deleted its thread, or taken this one for dead.
-            if !self.sql(OPEN)?.query_row([run], |row| row.get::<_, bool>(0))? {
-                self.changes.ended.insert(run);
-                return Ok(false);
-            }
-            self.changes.checked.push(run);
+        if open {
+            self.changes.said.push(Said { run, count, piece: piece.clone() });
         }
-        self.changes.said.push(Said { run, count, piece: piece.clone() });
-        Ok(true)
+        Ok(open)
+    }
+
+    /// Another process may have deleted a run's thread, or taken this one for dead.
+    fn is_still_open(&mut self, run: i64) -> Result<bool, Failure> {
+        const OPEN: &str = "SELECT EXISTS (SELECT 1 FROM open_runs WHERE thread = ?1 >> 24 AND number = ?1)";
+        let open = self.sql(OPEN)?.query_row([run], |row| row.get(0))?;
+        if open {
+            self.changes.checked.push(run);
+        } else {
+            self.changes.ended.insert(run);
+        }
+        Ok(open)
     }
 
     /// A run is over.
@@ -207,8 +214,12 @@ impl<'c> Write<'c> {
     }
 
     /// Gives runs rows of their own.
-    pub(super) fn settle(&mut self, settle: Settle) {
+    pub(super) fn settle(&mut self, settle: Settle) -> Result<(), Failure> {
+        for run in self.tail.unchecked(self.version) {
+            self.is_still_open(run)?;
+        }
         self.changes.settle = settle;
+        Ok(())
     }
 
     /// A statement, prepared once.

@@ -82,6 +82,6 @@ fn delete(write: &mut Write<'_>, threads: &[(i64, i64)]) -> Result<u64, Failure>
             deleted += 1;
         }
     }
-    write.settle(Settle::All);
+    write.settle(Settle::All)?;
     Ok(deleted)
 }
