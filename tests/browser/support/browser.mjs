@@ -76,6 +76,11 @@ class Tab {
     return settles(() => this.threads.locator("li .name").allInnerTexts(), expected);
   }
 
+  /** Waits until a thread of this name is in the list. */
+  listed(name) {
+    return this.#row(name).waitFor();
+  }
+
   /** Waits until the thread of this name is the one marked as open. */
   marks(name) {
     return settles(() => this.threads.locator("li [aria-current]").allInnerTexts(), [name]);

@@ -8,12 +8,13 @@ beforeEach(async () => {
   tab = await started.profile.openTab();
 });
 
-/** A new thread with one exchange. */
+/** A new thread with one exchange, listed: the rows stay where they are from now on. */
 async function chat(words) {
   await tab.press("New chat");
   await tab.shows([]);
   await tab.say(words);
   await tab.shows([["user", words], ["assistant", `You said: ${words}`]]);
+  await tab.listed(words);
 }
 
 test("a new thread is listed while its first run goes on, named after its first message", async () => {
