@@ -139,17 +139,15 @@ CREATE TABLE imports (
 CREATE VIRTUAL TABLE search USING fts5 (words, tokenize = 'ascii', detail = 'none', columnsize = 0);
 INSERT INTO search (search, rank) VALUES ('secure-delete', 1);
 
--- Rows of `search` that may be out of date.
+-- Rows of `search` that may be out of date, the newest last. One may stand here twice.
 CREATE TABLE unsearched (
-    number INTEGER PRIMARY KEY
+    id INTEGER PRIMARY KEY,
+    number INTEGER NOT NULL
 ) STRICT;
 
-CREATE TRIGGER a_run_ended AFTER INSERT ON runs BEGIN
-    INSERT OR IGNORE INTO unsearched VALUES (new.number);
-END;
 CREATE TRIGGER a_thread_was_named AFTER INSERT ON threads WHEN new.name IS NOT NULL BEGIN
-    INSERT OR IGNORE INTO unsearched VALUES (new.id << 24);
+    INSERT INTO unsearched (number) VALUES (new.id << 24);
 END;
 CREATE TRIGGER a_thread_was_renamed AFTER UPDATE OF name ON threads WHEN new.name IS NOT old.name BEGIN
-    INSERT OR IGNORE INTO unsearched VALUES (new.id << 24);
+    INSERT INTO unsearched (number) VALUES (new.id << 24);
 END;

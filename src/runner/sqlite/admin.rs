@@ -19,10 +19,8 @@ pub use retain::Retention;
 
 /// How much of a file is given back to the system at once.
 const PAGES: i64 = 512;
-/// How often it is looked whether nobody reads from the write-ahead log any more, and whether other processes have
-/// settled what their runs said; and the time between.
+/// How often it is looked whether nobody reads from the write-ahead log any more, and the time between.
 const EMPTYING: u32 = 500;
-const SETTLING: u32 = 3000;
 const BETWEEN: Duration = Duration::from_millis(10);
 
 /// How far a long piece of work is.
@@ -67,7 +65,6 @@ impl SqliteStore {
     /// [`StoreError::Failed`] when the file cannot be written, or somebody keeps reading what was deleted. Call it again.
     pub async fn forget(&self, owner: &Owner) -> Result<usize, StoreError> {
         let count = self.clear_all(owner.clone()).await?;
-        self.others_settle().await?;
         self.rewrites(true).await?;
         let rewritten = self.writer.chore(|connection| connection.execute_batch("VACUUM")).await;
         self.rewrites(false).await?;
@@ -84,20 +81,6 @@ impl SqliteStore {
         self.writer.run(0, say).await
     }
 
-    /// Waits until nothing that other processes have kept by now stands in the tail: they alone can clear theirs.
-    async fn others_settle(&self) -> Result<(), StoreError> {
-        let own = self.presence.epoch().unwrap_or_default();
-        let last = self.readers.run(move |connection| Ok(last_of_others(connection, own)?)).await?;
-        for _ in 0..SETTLING {
-            let left = self.readers.run(move |connection| Ok(first_of_others(connection, own)?)).await?;
-            if left.is_none_or(|left| last.is_none_or(|last| left > last)) {
-                return Ok(());
-            }
-            tokio::time::sleep(BETWEEN).await;
-        }
-        Err(StoreError::Failed("another process still keeps what was deleted; try again".to_owned()))
-    }
-
     /// Works the log into the file and empties it. What stood there may have been deleted since.
     async fn empty_log(&self) -> Result<(), StoreError> {
         for _ in 0..EMPTYING {
@@ -109,14 +92,6 @@ impl SqliteStore {
         }
         Err(StoreError::Failed("somebody keeps reading an old state of the file; try again".to_owned()))
     }
-}
-
-fn last_of_others(connection: &Connection, own: i64) -> rusqlite::Result<Option<i64>> {
-    connection.query_row("SELECT max(id) FROM tail WHERE epoch <> ?1", [own], |row| row.get(0))
-}
-
-fn first_of_others(connection: &Connection, own: i64) -> rusqlite::Result<Option<i64>> {
-    connection.query_row("SELECT min(id) FROM tail WHERE epoch <> ?1", [own], |row| row.get(0))
 }
 
 fn free(connection: &Connection) -> rusqlite::Result<i64> {

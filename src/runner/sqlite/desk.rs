@@ -11,6 +11,7 @@ use rusqlite::Connection;
 
 use super::error::{Failure, OpenError, is_busy};
 use super::lease::{self, Lease, Presence};
+use super::search::Portion;
 use super::tail::Tail;
 use super::writer::{Ask, Chore, Job, Queue, Write, panicked};
 use super::{SqliteOptions, node, recover, removal, schema, search};
@@ -21,6 +22,9 @@ const GROUP: usize = 256;
 const GROUP_BYTES: usize = 4 * 1024 * 1024;
 /// How long nothing must have been asked for before what can wait is done.
 const IDLE: Duration = Duration::from_millis(200);
+/// Who is never idle does some of it now and then: so often, and not for more than one part of so many of its time.
+const BETWEEN: Duration = Duration::from_millis(20);
+const SHARE: u32 = 50;
 /// How many runs of a process that is gone are closed at once.
 const CLOSED_AT_ONCE: usize = 16;
 
@@ -37,6 +41,8 @@ pub(super) struct Desk {
     dead: Vec<i64>,
     /// How long to wait for others before doing what can wait; `None` if there is nothing.
     patience: Option<Duration>,
+    /// When some of what can wait is done though nobody waits.
+    between: Instant,
     /// In a test, ends as if killed.
     #[cfg(test)]
     killed: Arc<std::sync::atomic::AtomicBool>,
@@ -70,6 +76,7 @@ impl Desk {
             tail: Tail::default(),
             dead: Vec::new(),
             patience: Some(IDLE),
+            between: Instant::now(),
             #[cfg(test)]
             killed,
         };
@@ -192,14 +199,23 @@ impl Desk {
             self.renew()?;
             self.find_dead()?;
         }
-        if let Some(settle) = self.tail.due(Instant::now()) {
-            self.alone(|write| write.settle(settle))?;
+        if self.tail.is_due(Instant::now()) {
+            // Any commit gives the oldest rows of their own.
+            self.alone(|_| Ok(()))?;
+        }
+        if self.tail.has_dead() {
+            self.patience.get_or_insert(IDLE);
         }
         if !self.dead.is_empty() {
             self.close_dead()
         } else if idle && self.patience.take().is_some() {
-            let more = self.alone(|write| Ok(removal::sweep(write)? || search::catch_up(write)? > 0))?;
+            let more = self.alone(|write| Ok(removal::sweep(write)? || search::catch_up(write, Portion::LARGE)? > 0))?;
             self.patience = (more || self.tail.has_dead()).then_some(Duration::ZERO);
+            Ok(())
+        } else if !idle && self.between <= Instant::now() {
+            let begun = Instant::now();
+            self.alone(|write| search::catch_up(write, Portion::SMALL))?;
+            self.between = Instant::now() + (begun.elapsed() * SHARE).max(BETWEEN);
             Ok(())
         } else {
             Ok(())

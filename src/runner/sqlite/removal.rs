@@ -7,7 +7,6 @@ use rusqlite::{OptionalExtension, params};
 
 use super::error::Failure;
 use super::runs::numbers_of;
-use super::tail::Settle;
 use super::writer::Write;
 use crate::runner::{Owner, ThreadKey};
 
@@ -23,7 +22,6 @@ pub(super) fn delete(write: &mut Write<'_>, key: &ThreadKey) -> Result<bool, Fai
     let found = write.sql(FIND)?.query_row(params![key.owner.as_str(), &*key.id], |row| row.get(0)).optional()?;
     let Some(thread) = found else { return Ok(false) };
     hide(write, thread)?;
-    write.settle(Settle::All)?;
     Ok(true)
 }
 
@@ -36,7 +34,6 @@ pub(super) fn clear_some(write: &mut Write<'_>, owner: &Owner) -> Result<usize, 
         rows.collect::<Result<_, _>>()?
     };
     threads.iter().try_for_each(|thread| hide(write, *thread))?;
-    write.settle(Settle::All)?;
     Ok(threads.len())
 }
 
@@ -45,14 +42,11 @@ pub(super) fn hide(write: &mut Write<'_>, thread: i64) -> Result<(), Failure> {
     const REMEMBER: &str = "INSERT INTO removed VALUES (?1)";
     const CLOSE: &str = "DELETE FROM open_runs WHERE thread = ?1 RETURNING number";
     const HIDE: &str = "DELETE FROM threads WHERE id = ?1";
-    // Or what is swept away would be made ready for searches again.
-    const UNSEARCH: &str = "DELETE FROM unsearched WHERE number BETWEEN ?1 AND ?2";
     write.sql(REMEMBER)?.execute([thread])?;
     write.sql(HIDE)?.execute([thread])?;
     let open = write.sql(CLOSE)?.query_row([thread], |row| row.get(0)).optional()?;
     open.into_iter().for_each(|number| write.ended(number));
-    let (first, last) = numbers_of(thread);
-    write.sql(UNSEARCH)?.execute([first, last])?;
+    write.hidden(thread);
     Ok(())
 }
 

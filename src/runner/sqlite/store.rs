@@ -14,6 +14,7 @@ use super::error::OpenError;
 use super::lease::Presence;
 use super::readers::Readers;
 use super::runs::Seal;
+use super::search::Portion;
 use super::stored::Piece;
 use super::writer::Writer;
 use super::{SqliteOptions, history, lists, removal, runs, search, stops};
@@ -115,14 +116,13 @@ impl SqliteStore {
         let (mut behind, open) = self.readers.run(search::behind).await?;
         if open {
             self.writer.run(0, |write| search::note_open(write)).await?;
-            behind = self.readers.run(search::behind).await?.0;
+            behind = true;
         }
-        // Those that come meanwhile are not waited for.
-        while behind > 0 {
-            match self.writer.run(0, |write| search::catch_up(write)).await? {
-                0 => break,
-                done => behind -= done,
-            }
+        let mut done = 0;
+        while behind && done < search::AWAITED {
+            let some = self.writer.run(0, |write| search::catch_up(write, Portion::LARGE)).await?;
+            done += some;
+            behind = some > 0;
         }
         self.readers.run(move |connection| lists::list(connection, &query)).await
     }

@@ -4,15 +4,19 @@
 //! write a thousand pages. So what is committed together is one row of the table `tail`, whoever said it. A run that has
 //! said more than a little there, or some time ago, gets a row of its own in `events`. Most runs end before.
 //!
-//! Of every run, `events` has the beginning and `tail` the rest. A row of `tail` goes when nothing in it is needed.
+//! Of every run, `events` has the beginning and `tail` the rest. A row of `tail` goes when nothing in it is needed; what
+//! a deleted thread said there is overwritten at once.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use rusqlite::{Connection, params};
 
 use super::error::Failure;
+use super::runs::thread_of;
 use super::stored::{Piece, damaged};
 
 /// What is longer gets a row of its own at once.
@@ -22,9 +26,9 @@ const RUN_BYTES: usize = 4096;
 const RUN_PIECES: usize = 64;
 /// For how long.
 const AGE: Duration = Duration::from_secs(5);
-/// How large the tail may be.
-const ROWS: usize = 1024;
-const BYTES: usize = 4 * 1024 * 1024;
+/// How large the tail may be: what a few thousand open runs say in that time.
+const ROWS: usize = 8 * 1024;
+const BYTES: usize = 16 * 1024 * 1024;
 
 /// What this process knows of the tail, and of its open runs.
 #[derive(Debug, Default)]
@@ -33,8 +37,8 @@ pub(super) struct Tail {
     rows: BTreeMap<i64, Row>,
     /// How much stands in them.
     bytes: usize,
-    /// Rows in which nothing is needed any more.
-    dead: Vec<i64>,
+    /// Rows in which nothing is needed any more, with the epoch under which they were written.
+    dead: Vec<(i64, i64)>,
 }
 
 /// An open run of this process.
@@ -60,23 +64,28 @@ struct Recent {
 
 #[derive(Debug)]
 struct Row {
+    epoch: i64,
     /// How many pieces in it are needed.
     needed: usize,
     bytes: usize,
     since: Instant,
 }
 
-/// What the file may hold of an open run, so that nobody looks for what is not there.
-#[derive(Clone, Copy, Debug)]
+/// What the file may hold of an open run, so that nobody looks for what is not there, and what it holds for sure.
+#[derive(Clone, Debug)]
 pub(super) struct Facts {
     pub(super) events: bool,
     pub(super) payloads: bool,
     pub(super) state: bool,
+    /// Ids of messages the thread has heard of.
+    pub(super) heard: Arc<HashSet<Box<str>>>,
 }
 
 impl Facts {
     /// Of a run this process knows nothing about.
-    pub(super) const ANY: Facts = Facts { events: true, payloads: true, state: true };
+    fn unknown() -> Facts {
+        Facts { events: true, payloads: true, state: true, heard: Arc::default() }
+    }
 }
 
 /// What one transaction changes.
@@ -84,9 +93,14 @@ impl Facts {
 pub(super) struct Changes {
     pub(super) begun: Vec<(i64, Facts)>,
     pub(super) said: Vec<Said>,
+    /// Runs that brought payloads.
+    pub(super) payloads: HashSet<i64>,
     pub(super) checked: Vec<i64>,
     pub(super) ended: HashSet<i64>,
-    pub(super) settle: Settle,
+    /// Runs that get rows of their own, however little they said.
+    pub(super) settled: Vec<i64>,
+    /// Threads that were deleted.
+    pub(super) hidden: HashSet<i64>,
 }
 
 /// More of what a run says.
@@ -97,25 +111,13 @@ pub(super) struct Said {
     pub(super) piece: Piece,
 }
 
-/// Which runs get what they said into rows of their own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Settle {
-    /// Those that said too much for the tail.
-    #[default]
-    Talkative,
-    /// Those too with something in a row as old as this.
-    Since(Instant),
-    /// All. Nothing is left of the tail.
-    All,
-}
-
 /// What was written down of a transaction's changes, to be known once it is committed.
 #[derive(Debug)]
 pub(super) struct Written {
     row: Option<(i64, Row)>,
     recent: Vec<(i64, i64, Bytes)>,
-    settled: Vec<(i64, i64, bool)>,
-    cleared: bool,
+    /// Runs with rows of their own now, and how much each has said.
+    settled: Vec<(i64, i64)>,
 }
 
 impl Tail {
@@ -124,24 +126,22 @@ impl Tail {
         self.runs.get(&run).map(|held| held.checked)
     }
 
-    /// Runs that may be open no more in a version of the file.
-    pub(super) fn unchecked(&self, version: i64) -> Vec<i64> {
-        self.runs.iter().filter(|(_, held)| held.checked != version).map(|(run, _)| *run).collect()
-    }
-
     /// What the file may hold of a run.
     pub(super) fn facts(&self, run: i64) -> Facts {
-        self.runs.get(&run).map_or(Facts::ANY, |held| Facts { events: held.settled > 0, ..held.facts })
+        self.runs.get(&run).map_or_else(Facts::unknown, |held| Facts { events: held.settled > 0, ..held.facts.clone() })
     }
 
-    /// What is to be settled by now, if anything.
-    pub(super) fn due(&self, now: Instant) -> Option<Settle> {
-        let (_, oldest) = self.rows.first_key_value()?;
-        if self.rows.len() > ROWS || self.bytes > BYTES {
-            // Half of it, or every commit would have to.
-            return self.rows.values().nth(self.rows.len() / 2).map(|row| Settle::Since(row.since));
-        }
-        (now.saturating_duration_since(oldest.since) > AGE).then_some(Settle::Since(oldest.since))
+    /// Whether something has stood here for too long, or there is too much of it.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        let old = |row: &Row| now.saturating_duration_since(row.since) > AGE;
+        self.rows.len() > ROWS || self.bytes > BYTES || self.rows.values().next().is_some_and(old)
+    }
+
+    /// The runs that need the oldest row. It goes when they have rows of their own, and with it much of others.
+    pub(super) fn oldest(&self) -> Vec<i64> {
+        let Some((oldest, _)) = self.rows.first_key_value() else { return Vec::new() };
+        let needs = |held: &Held| held.recent.first().is_some_and(|recent| recent.row == *oldest);
+        self.runs.iter().filter(|(_, held)| needs(held)).map(|(run, _)| *run).collect()
     }
 
     /// Whether there are rows to delete.
@@ -151,39 +151,36 @@ impl Tail {
 
     /// Writes down what a transaction changes.
     pub(super) fn write(&self, connection: &Connection, epoch: i64, changes: &Changes) -> Result<Written, Failure> {
-        const DELETE: &str = "DELETE FROM tail WHERE id = ?1";
-        const CLEAR: &str = "DELETE FROM tail WHERE epoch = ?1";
-        let mut written =
-            Written { row: None, recent: Vec::new(), settled: Vec::new(), cleared: changes.settle == Settle::All };
+        // The epoch too: were this process taken for dead, the row would be gone, and its id another's.
+        const DELETE: &str = "DELETE FROM tail WHERE id = ?1 AND epoch = ?2";
         let mut said: BTreeMap<i64, Vec<&Said>> = BTreeMap::new();
-        for more in changes.said.iter().filter(|said| !changes.ended.contains(&said.run)) {
+        for more in &changes.said {
             said.entry(more.run).or_default().push(more);
         }
-        for run in self.to_settle(changes) {
-            said.entry(run).or_default();
+        for run in &changes.settled {
+            said.entry(*run).or_default();
         }
+        let mut written = Written { row: None, recent: Vec::new(), settled: Vec::new() };
         let mut row = RowWriter::default();
         for (run, said) in said {
-            let Some(held) = self.runs.get(&run) else { continue };
-            if held.fits(&said) && !held.must_settle(changes.settle, &self.rows) {
-                let mut first = held.said;
-                for Said { count, piece, .. } in said {
-                    let Some(frames) = piece.text() else { continue };
-                    row.push(run, first, *count, frames)?;
-                    written.recent.push((run, *count, frames.clone()));
-                    first += count;
-                }
-            } else {
-                let (settled, payloads) = settle(connection, run, held, &said)?;
-                written.settled.push((run, settled, payloads));
+            let Some(held) = self.runs.get(&run).filter(|_| !changes.ended.contains(&run)) else { continue };
+            if changes.settled.contains(&run) || !held.fits(&said) {
+                written.settled.push((run, settle(connection, run, held, &said)?));
+                continue;
+            }
+            let mut first = held.said;
+            for Said { count, piece, .. } in said {
+                let Some(frames) = piece.text() else { continue };
+                row.push(run, first, *count, frames)?;
+                written.recent.push((run, *count, frames.clone()));
+                first += count;
             }
         }
-        if written.cleared {
-            connection.prepare_cached(CLEAR)?.execute([epoch])?;
-        } else {
-            for id in &self.dead {
-                connection.prepare_cached(DELETE)?.execute([id])?;
-            }
+        for (id, epoch) in &self.dead {
+            connection.prepare_cached(DELETE)?.execute([id, epoch])?;
+        }
+        if !changes.hidden.is_empty() {
+            overwrite(connection, &changes.hidden)?;
         }
         written.row = row.write(connection, epoch)?;
         Ok(written)
@@ -191,10 +188,6 @@ impl Tail {
 
     /// Takes note of what was written down and committed.
     pub(super) fn apply(&mut self, version: i64, changes: Changes, written: Written) {
-        if written.cleared {
-            self.rows.clear();
-            self.bytes = 0;
-        }
         self.dead.clear();
         for (run, facts) in changes.begun {
             let held = Held { said: 0, settled: 0, recent: Vec::new(), bytes: 0, checked: version, facts };
@@ -205,10 +198,14 @@ impl Tail {
                 held.checked = version;
             }
         }
-        for (run, said, payloads) in written.settled {
+        for run in changes.payloads {
+            if let Some(held) = self.runs.get_mut(&run) {
+                held.facts.payloads = true;
+            }
+        }
+        for (run, said) in written.settled {
             let Some(held) = self.runs.get_mut(&run) else { continue };
             (held.said, held.settled, held.bytes) = (said, said, 0);
-            held.facts.payloads |= payloads;
             let recent = std::mem::take(&mut held.recent);
             self.need_no_more(&recent);
         }
@@ -235,19 +232,10 @@ impl Tail {
             row.needed -= 1;
             if row.needed == 0 {
                 self.bytes -= row.bytes;
+                self.dead.push((piece.row, row.epoch));
                 self.rows.remove(&piece.row);
-                self.dead.push(piece.row);
             }
         }
-    }
-
-    fn to_settle(&self, changes: &Changes) -> Vec<i64> {
-        if changes.settle == Settle::Talkative {
-            return Vec::new();
-        }
-        let must =
-            |(run, held): &(&i64, &Held)| !changes.ended.contains(*run) && held.must_settle(changes.settle, &self.rows);
-        self.runs.iter().filter(must).map(|(run, _)| *run).collect()
     }
 }
 
@@ -258,22 +246,11 @@ impl Held {
         let bytes: usize = more.iter().map(|said| said.piece.len()).sum();
         more.iter().all(short) && self.bytes + bytes <= RUN_BYTES && self.recent.len() + more.len() <= RUN_PIECES
     }
-
-    fn must_settle(&self, settle: Settle, rows: &BTreeMap<i64, Row>) -> bool {
-        match settle {
-            Settle::Talkative => false,
-            Settle::Since(since) => {
-                let oldest = self.recent.first().and_then(|recent| rows.get(&recent.row));
-                oldest.is_some_and(|row| row.since <= since)
-            }
-            Settle::All => !self.recent.is_empty(),
-        }
-    }
 }
 
 /// Gives a run rows of its own for what it said since the last time, and for what it says now. Answers how much it has
-/// said, and whether there were payloads.
-fn settle(connection: &Connection, run: i64, held: &Held, more: &[&Said]) -> Result<(i64, bool), Failure> {
+/// said.
+fn settle(connection: &Connection, run: i64, held: &Held, more: &[&Said]) -> Result<i64, Failure> {
     const KEEP: &str = "INSERT INTO events (run, first, count, frames) VALUES (?1, ?2, ?3, ?4)";
     let mut first = held.settled;
     let mut keep = |count: i64, piece: &Piece| -> Result<(), Failure> {
@@ -289,7 +266,6 @@ fn settle(connection: &Connection, run: i64, held: &Held, more: &[&Said]) -> Res
         text.extend_from_slice(&recent.frames);
         count += recent.count;
     }
-    let mut payloads = false;
     for said in more {
         if let Some(plain) = said.piece.text() {
             text.extend_from_slice(plain);
@@ -297,11 +273,10 @@ fn settle(connection: &Connection, run: i64, held: &Held, more: &[&Said]) -> Res
         } else {
             keep(std::mem::take(&mut count), &Piece::plain(text.split().freeze()))?;
             keep(said.count, &said.piece)?;
-            payloads = true;
         }
     }
     keep(count, &Piece::plain(text.freeze()))?;
-    Ok((first, payloads))
+    Ok(first)
 }
 
 /// A row of the tail in the making: what was said, and before it for each piece its run, how many events the run said
@@ -335,7 +310,7 @@ impl RowWriter {
             return Ok(None);
         }
         connection.prepare_cached(KEEP)?.execute(params![epoch, self.pieces, self.said])?;
-        let row = Row { needed: self.count, bytes: self.said.len(), since: Instant::now() };
+        let row = Row { epoch, needed: self.count, bytes: self.said.len(), since: Instant::now() };
         Ok(Some((connection.last_insert_rowid(), row)))
     }
 }
@@ -352,21 +327,58 @@ pub(super) fn read(
     let mut statement = connection.prepare_cached(ROWS)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let pieces = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
-        let mut at = 0;
-        for about in pieces.chunks(ABOUT) {
-            let piece = About::read(about).ok_or_else(|| damaged("events"))?;
-            let place = at..at + piece.length;
-            at = place.end;
-            if piece.run == run && piece.first + piece.count > from {
+        for piece in pieces(row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?) {
+            let (about, place) = piece?;
+            if about.run == run && about.first + about.count > from {
                 let said = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
                 let frames = said.get(place).ok_or_else(|| damaged("events"))?;
-                take(frames, piece.count, from - piece.first);
-                from = piece.first + piece.count;
+                take(frames, about.count, from - about.first);
+                from = about.first + about.count;
             }
         }
     }
     Ok(())
+}
+
+/// Overwrites what was said on some threads, in rows of other processes too: they may need the rest for long.
+fn overwrite(connection: &Connection, threads: &HashSet<i64>) -> Result<(), Failure> {
+    const ROWS: &str = "SELECT id, pieces, said FROM tail";
+    const OVERWRITE: &str = "UPDATE tail SET said = ?2 WHERE id = ?1";
+    let mut statement = connection.prepare_cached(ROWS)?;
+    let mut rows = statement.query([])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let mut places = Vec::new();
+        for piece in pieces(row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?) {
+            let (about, place) = piece?;
+            if threads.contains(&thread_of(about.run)) {
+                places.push(place);
+            }
+        }
+        if !places.is_empty() {
+            let mut said: Vec<u8> = row.get(2)?;
+            for place in places {
+                said.get_mut(place).ok_or_else(|| damaged("events"))?.fill(0);
+            }
+            found.push((row.get::<_, i64>(0)?, said));
+        }
+    }
+    for (id, said) in found {
+        connection.prepare_cached(OVERWRITE)?.execute(params![id, said])?;
+    }
+    Ok(())
+}
+
+/// What is said about the pieces of a row, and where each stands.
+fn pieces(about: &[u8]) -> impl Iterator<Item = Result<(About, Range<usize>), Failure>> {
+    about.chunks(ABOUT).scan(0, |at, about| {
+        let piece = About::read(about).ok_or_else(|| damaged("events"));
+        Some(piece.map(|piece| {
+            let place = *at..*at + piece.length;
+            *at = place.end;
+            (piece, place)
+        }))
+    })
 }
 
 struct About {

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use rusqlite::{CachedStatement, Connection, Transaction, TransactionBehavior};
@@ -13,7 +14,7 @@ use super::desk::Desk;
 use super::error::Failure;
 use super::lease::Lease;
 use super::stored::Piece;
-use super::tail::{Changes, Facts, Said, Settle, Tail};
+use super::tail::{Changes, Facts, Said, Tail};
 use crate::runner::StoreError;
 use crate::runner::listing::now;
 
@@ -165,7 +166,14 @@ impl<'c> Write<'c> {
     }
 
     /// Keeps what was done.
-    pub(super) fn commit(self) -> Result<(), Failure> {
+    pub(super) fn commit(mut self) -> Result<(), Failure> {
+        if self.tail.is_due(Instant::now()) {
+            for run in self.tail.oldest() {
+                if self.is_open(run)? {
+                    self.changes.settled.push(run);
+                }
+            }
+        }
         let epoch = self.lease.epoch().unwrap_or_default();
         let written = self.tail.write(&self.transaction, epoch, &self.changes)?;
         self.transaction.commit()?;
@@ -180,15 +188,24 @@ impl<'c> Write<'c> {
 
     /// Keeps what an open run of this process says. False if it is none, or no more.
     pub(super) fn say(&mut self, run: i64, count: i64, piece: &Piece) -> Result<bool, Failure> {
-        let open = match self.tail.checked(run) {
-            _ if self.changes.ended.contains(&run) => false,
-            None => false,
-            Some(checked) => checked == self.version || self.is_still_open(run)?,
-        };
+        let open = self.is_open(run)?;
         if open {
+            if !piece.payloads().is_empty() {
+                self.changes.payloads.insert(run);
+            }
             self.changes.said.push(Said { run, count, piece: piece.clone() });
         }
         Ok(open)
+    }
+
+    /// Whether a run is an open one of this process.
+    fn is_open(&mut self, run: i64) -> Result<bool, Failure> {
+        match self.tail.checked(run) {
+            Some(checked) if !self.changes.ended.contains(&run) => {
+                Ok(checked == self.version || self.is_still_open(run)?)
+            }
+            _ => Ok(false),
+        }
     }
 
     /// Another process may have deleted a run's thread, or taken this one for dead.
@@ -208,18 +225,15 @@ impl<'c> Write<'c> {
         self.changes.ended.insert(run);
     }
 
-    /// What the file may hold of a run.
-    pub(super) fn facts(&self, run: i64) -> Facts {
-        self.tail.facts(run)
+    /// A thread was deleted.
+    pub(super) fn hidden(&mut self, thread: i64) {
+        self.changes.hidden.insert(thread);
     }
 
-    /// Gives runs rows of their own.
-    pub(super) fn settle(&mut self, settle: Settle) -> Result<(), Failure> {
-        for run in self.tail.unchecked(self.version) {
-            self.is_still_open(run)?;
-        }
-        self.changes.settle = settle;
-        Ok(())
+    /// What the file may hold of a run.
+    pub(super) fn facts(&self, run: i64) -> Facts {
+        let facts = self.tail.facts(run);
+        Facts { payloads: facts.payloads || self.changes.payloads.contains(&run), ..facts }
     }
 
     /// A statement, prepared once.

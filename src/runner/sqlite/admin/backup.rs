@@ -53,6 +53,12 @@ fn made_like(original: &Path, file: &Path) -> io::Result<()> {
     }
 }
 
+/// Makes a copy one of its own: it has no processes, and what they have no use for any more is nobody's.
+const ALONE: &str = "
+    PRAGMA journal_mode = DELETE;
+    DELETE FROM leases;
+    DELETE FROM tail WHERE epoch NOT IN (SELECT epoch FROM open_runs)";
+
 fn copy(from: &Path, to: &Path, mut progress: impl FnMut(Progress)) -> Result<(), Failure> {
     let source = schema::open_to_look(from).map_err(|error| Failure::because(error.to_string()))?;
     // All pages of one moment, however long it takes.
@@ -67,7 +73,7 @@ fn copy(from: &Path, to: &Path, mut progress: impl FnMut(Progress)) -> Result<()
     }
     drop(backup);
     // Nobody runs what is open in the copy.
-    copy.execute_batch("PRAGMA journal_mode = DELETE; DELETE FROM leases")?;
+    copy.execute_batch(ALONE)?;
     copy.close().map_err(|(_, error)| error)?;
     Ok(())
 }

@@ -88,7 +88,10 @@ fn what_belongs_together(connection: &Connection, report: &mut CheckReport) -> R
         ("states of no thread", "FROM states WHERE thread NOT IN (?)"),
         ("message ids of no thread", "FROM message_ids WHERE thread NOT IN (?)"),
         ("attachments of no thread", "FROM payloads WHERE thread NOT IN (?)"),
-        ("rows of the tail of no process", "FROM tail WHERE epoch NOT IN (SELECT epoch FROM leases)"),
+        (
+            "rows of the tail of no process",
+            "FROM tail WHERE epoch NOT IN (SELECT epoch FROM leases UNION SELECT epoch FROM open_runs)",
+        ),
         (
             "events of no open run",
             "FROM events WHERE run NOT IN (SELECT number FROM open_runs) AND run >> 24 NOT IN (SELECT thread FROM removed)",

@@ -6,7 +6,6 @@ use rusqlite::{Connection, params};
 
 use super::super::error::Failure;
 use super::super::removal;
-use super::super::tail::Settle;
 use super::super::writer::Write;
 use super::SqliteStore;
 use crate::runner::StoreError;
@@ -82,6 +81,5 @@ fn delete(write: &mut Write<'_>, threads: &[(i64, i64)]) -> Result<u64, Failure>
             deleted += 1;
         }
     }
-    write.settle(Settle::All)?;
     Ok(deleted)
 }
