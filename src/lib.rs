@@ -4,6 +4,8 @@
 pub mod agent;
 pub mod agui;
 pub mod http;
+pub mod intelligence;
+mod phoenix;
 pub mod runner;
 mod runtime;
 #[cfg(feature = "server")]

@@ -8,15 +8,18 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("agui", &[]),
     ("agent", &["agui"]),
     ("transcription", &[]),
-    ("runner", &["agui", "agent"]),
-    ("runtime", &["agui", "agent", "runner", "transcription"]),
-    ("http", &["agui", "agent", "runner", "runtime", "transcription"]),
+    ("phoenix", &[]),
+    ("intelligence", &["phoenix"]),
+    ("runner", &["agui", "agent", "intelligence", "phoenix"]),
+    ("runtime", &["agui", "agent", "intelligence", "runner", "transcription"]),
+    ("http", &["agui", "agent", "intelligence", "runner", "runtime", "transcription"]),
 ];
 
 /// A name and the only paths under `src/` where it may stand.
 const HOMES: &[(&str, &[&str])] = &[
     ("axum::", &["server"]),
-    ("reqwest::", &["agent/http", "transcription"]),
+    ("reqwest::", &["agent/http", "intelligence", "phoenix/socket", "transcription"]),
+    ("tokio_tungstenite::", &["phoenix/socket"]),
     ("env::var", &["server"]),
     ("clap::", &["server"]),
     ("indicatif::", &["server"]),
@@ -28,7 +31,7 @@ const HOMES: &[(&str, &[&str])] = &[
 ];
 
 /// Paths without clock, chance or async runtime.
-const PURE: &[&str] = &["agui/"];
+const PURE: &[&str] = &["agui/", "phoenix/client", "phoenix/frame", "runner/intelligence/delivery"];
 const IMPURE: &[&str] = &["tokio::", "Instant::now", "SystemTime::now", "Uuid::new_v4"];
 
 #[test]

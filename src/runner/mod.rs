@@ -4,6 +4,7 @@
 //! over any [`ThreadStore`]; [`MemoryRunner`] is that engine over the store in RAM, `SqliteRunner` over a SQLite file.
 
 mod batch;
+mod intelligence;
 mod listing;
 mod live;
 mod memory;

@@ -47,8 +47,7 @@ pub trait ThreadStore: Send + Sync + 'static {
         ready(Ok(false)).boxed()
     }
 
-    /// What others ask of the open runs of this process, as they ask, and what they asked and is not done yet. A run
-    /// that was closed by another process is asked to stop too: its agent may be silent for long.
+    /// What others ask of the open runs of this process, as they ask, and what they asked and is not done yet.
     fn stop_requests(&self) -> BoxStream<'static, AskedStop> {
         stream::pending().boxed()
     }

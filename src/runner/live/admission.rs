@@ -64,7 +64,7 @@ impl Places {
             }
             Entry::Occupied(held) => held.into_mut(),
         };
-        let displaced = match run.when_busy {
+        let (position, displaced) = match run.when_busy {
             WhenBusy::Reject => return Err(RunRefused::Busy),
             WhenBusy::Enqueue { max, .. } => {
                 // One that holds the thread here may itself wait for another process.
@@ -74,8 +74,7 @@ impl Places {
                 }
                 run.enter(Phase::Waiting);
                 place.waiting.push_back(run.clone());
-                info!(thread.id = %run.log.thread.id, user.id = %run.log.thread.owner, run.id = %run.run_id, position = ahead + 1, "The run waits for its thread");
-                Vec::new()
+                (ahead + 1, Vec::new())
             }
             WhenBusy::Interrupt | WhenBusy::Rollback => {
                 // Also those that wait to interrupt: they would be the active run by then.
@@ -83,10 +82,12 @@ impl Places {
                 let displaced = displaced.chain([place.holder.clone()]).collect();
                 run.enter(Phase::Waiting);
                 place.waiting.push_front(run.clone());
-                displaced
+                (1, displaced)
             }
         };
         drop(places);
+        let thread = &run.log.thread;
+        info!(thread.id = %thread.id, user.id = %thread.owner, run.id = %run.run_id, position, "The run waits for its thread");
         for other in displaced {
             other.ask_to_stop(run.stops_others_as());
         }
@@ -157,10 +158,39 @@ impl LiveRun {
     }
 }
 
+/// Frees a thread from a run that is not the store's any more: another process took this one for dead, or the thread
+/// was deleted. The run itself learns it when its agent speaks, which may be never. False if there is no such run.
+pub(super) async fn free_from_lost(shared: &Shared, thread: &ThreadKey) -> bool {
+    match stop_lost(shared, thread).await {
+        Some(lost) => lost.leaves(Phase::Begun).await == Phase::Over,
+        None => false,
+    }
+}
+
+async fn stop_lost(shared: &Shared, thread: &ThreadKey) -> Option<Arc<LiveRun>> {
+    let holder = shared.places.holder(thread)?;
+    let run = holder.log.run()?;
+    // A store that fails tells nothing.
+    let active = shared.store.active(thread).await.ok()?;
+    if active.is_some_and(|active| active.run == run) {
+        return None;
+    }
+    holder.ask_to_stop(StopReason::User);
+    Some(holder)
+}
+
 /// Waits for the run's turn, here and among the processes that share the store, and begins it.
+///
+/// What waits is boxed: few runs do, and all would carry the room for it as long as they live.
 pub(super) async fn begin(shared: &Shared, run: &LiveRun, new: NewRun) -> Result<Begun, NotBegun> {
     let give_up = Patience::of(run);
-    give_up.or(run, async { Ok(run.leaves(Phase::Waiting).await) }).await?;
+    if run.phase() == Phase::Waiting {
+        let turn = async {
+            stop_lost(shared, &run.log.thread).await;
+            Ok(run.leaves(Phase::Waiting).await)
+        };
+        Box::pin(give_up.or(run, turn)).await?;
+    }
     let mut interrupted = None;
     loop {
         match shared.store.begin(new.clone()).await {
@@ -177,7 +207,7 @@ pub(super) async fn begin(shared: &Shared, run: &LiveRun, new: NewRun) -> Result
             WhenBusy::Enqueue { .. } | WhenBusy::Interrupt | WhenBusy::Rollback => {}
         }
         run.enter(Phase::WaitingElsewhere);
-        give_up.or(run, other_process(shared, run, &mut interrupted)).await?;
+        Box::pin(give_up.or(run, other_process(shared, run, &mut interrupted))).await?;
         run.enter(Phase::Starting);
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tracing::{error, info};
 
 use super::Shared;
@@ -20,10 +21,10 @@ pub(super) enum Close {
 }
 
 /// Ends a run. If the store fails now, it is asked again behind the caller's back, and the failure is answered.
-pub(super) async fn close(shared: &Arc<Shared>, run: OpenRun, how: Close) -> Result<(), StoreError> {
-    let result = attempt(shared, &run, how.clone()).await;
+pub(super) async fn close(shared: &Arc<Shared>, run: &OpenRun, how: &Close) -> Result<(), StoreError> {
+    let result = attempt(shared, run, how).await;
     if let Err(StoreError::Failed(_)) = &result {
-        shared.tasks.spawn(insist(shared.clone(), run, how));
+        shared.tasks.spawn(insist(shared.clone(), run.clone(), how.clone()));
     }
     result
 }
@@ -33,10 +34,10 @@ pub(super) fn give_up(shared: &Arc<Shared>, run: OpenRun) {
     shared.tasks.spawn(insist(shared.clone(), run, Close::Discard));
 }
 
-async fn attempt(shared: &Shared, run: &OpenRun, how: Close) -> Result<(), StoreError> {
+fn attempt<'s>(shared: &'s Shared, run: &OpenRun, how: &Close) -> BoxFuture<'s, Result<(), StoreError>> {
     match how {
-        Close::Seal(sealed) => shared.store.seal(run, sealed).await,
-        Close::Discard => shared.store.discard(run).await,
+        Close::Seal(sealed) => shared.store.seal(run, sealed.clone()),
+        Close::Discard => shared.store.discard(run),
     }
 }
 
@@ -49,7 +50,7 @@ async fn insist(shared: Arc<Shared>, run: OpenRun, how: Close) {
             () = tokio::time::sleep(pause) => {}
         }
         pause = (pause * 2).min(MAX_PAUSE);
-        match attempt(&shared, &run, how.clone()).await {
+        match attempt(&shared, &run, &how).await {
             Ok(()) => {
                 info!(thread.id = %run.thread.id, user.id = %run.thread.owner, "a run that the store could not close is closed now");
                 return;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use http::HeaderMap;
 use tokio::time::Instant;
 use tracing::{Instrument, error, info_span, warn};
 use uuid::Uuid;
@@ -14,7 +15,7 @@ use super::close::{self, Close};
 use super::log::End;
 use super::run::{LiveRun, Phase, StopReason};
 use super::{Shared, unwatched};
-use crate::agent::{AgentCall, AgentError};
+use crate::agent::{Agent, AgentCall, AgentError};
 use crate::agui::{Compactor, Ending, Event, EventKind, Finalizer, Frames, FramesBuilder, Message};
 use crate::runner::batch::{Batch, Contained, More, Running, contained, next_batch, start, too_large};
 use crate::runner::pipeline::{Pipeline, Sink, Started};
@@ -24,19 +25,38 @@ use crate::runner::{NewRun, OpenRun, RunRefused, RunRequest, SealedRun, StoreErr
 /// with the end, it finds the thread free: a client that answers it at once is not told `THREAD_BUSY`.
 const HOLD_TERMINAL: Duration = Duration::from_millis(100);
 
+/// What a run is made of.
+struct Work {
+    agent: Arc<dyn Agent>,
+    new: NewRun,
+    headers: HeaderMap,
+}
+
 /// Runs the agent to its end. Whatever happens, the log ends and the thread is free afterwards.
-pub(super) async fn drive(shared: Arc<Shared>, run: Arc<LiveRun>, request: RunRequest) {
-    let thread = &run.log.thread;
-    let span = info_span!("run", thread.id = %thread.id, user.id = %thread.owner, run.id = %run.run_id, agent.id = %run.agent_id);
-    let mut leave = Leave { shared: shared.clone(), run: run.clone(), last: Last::default() };
-    let work = AssertUnwindSafe(execute(&shared, &run, request)).catch_unwind();
-    leave.last = work.instrument(span).await.unwrap_or_else(|_| {
-        error!(thread.id = %thread.id, user.id = %thread.owner, run.id = %run.run_id, "the engine panicked; the run was abandoned");
-        if let Some(open) = run.log.run() {
-            close::give_up(&shared, open);
-        }
-        Last::failed("internal error", codes::RUNNER_FAILED)
-    });
+pub(super) fn drive(shared: Arc<Shared>, run: Arc<LiveRun>, request: RunRequest) -> impl Future<Output = ()> + 'static {
+    let RunRequest { agent, input, headers, name, .. } = request;
+    let new = NewRun {
+        thread: run.log.thread.clone(),
+        run_id: run.run_id.clone(),
+        agent_id: run.agent_id.clone(),
+        input: Arc::new(input),
+        name,
+    };
+    // Boxed, as what is handed to a future stays in it as long as it lives, and in each it is handed on to.
+    let work = Box::new(Work { agent, new, headers });
+    async move {
+        let thread = &run.log.thread;
+        let span = info_span!("run", thread.id = %thread.id, user.id = %thread.owner, run.id = %run.run_id, agent.id = %run.agent_id);
+        let mut leave = Leave { shared: shared.clone(), run: run.clone(), last: Last::default() };
+        let work = AssertUnwindSafe(execute(&shared, &run, work)).catch_unwind();
+        leave.last = work.instrument(span).await.unwrap_or_else(|_| {
+            error!(thread.id = %thread.id, user.id = %thread.owner, run.id = %run.run_id, "the engine panicked; the run was abandoned");
+            if let Some(open) = run.log.run() {
+                close::give_up(&shared, open);
+            }
+            Last::failed("internal error", codes::RUNNER_FAILED)
+        });
+    }
 }
 
 /// What is shown of a run once its thread is free: whoever sees it finds the thread free.
@@ -85,17 +105,10 @@ impl Drop for Leave {
     }
 }
 
-async fn execute(shared: &Arc<Shared>, run: &Arc<LiveRun>, request: RunRequest) -> Last {
-    let RunRequest { agent, input, headers, name, .. } = request;
-    let input = Arc::new(input);
+async fn execute(shared: &Arc<Shared>, run: &Arc<LiveRun>, work: Box<Work>) -> Last {
+    let Work { agent, new, headers } = *work;
+    let input = new.input.clone();
     let thread_id = &run.log.thread.id;
-    let new = NewRun {
-        thread: run.log.thread.clone(),
-        run_id: run.run_id.clone(),
-        agent_id: run.agent_id.clone(),
-        input: input.clone(),
-        name,
-    };
     let begun = match begin(shared, run, new).await {
         Ok(begun) => begun,
         Err(NotBegun::Store(failure)) => {
@@ -144,7 +157,14 @@ async fn execute(shared: &Arc<Shared>, run: &Arc<LiveRun>, request: RunRequest) 
     };
     drop(Contained::new(agent));
     let new_messages = input.messages.iter().enumerate().filter(|(index, _)| is_new(*index)).map(|(_, m)| m);
-    progress.finish(end, new_messages).await
+    let (open, how, last) = progress.finish(end, new_messages);
+    match how {
+        None => last,
+        Some(how) => match close::close(shared, &open, &how).await {
+            Ok(()) => last,
+            Err(failure) => Last::of_store(&failure),
+        },
+    }
 }
 
 /// How the agent's stream came to its end.
@@ -314,31 +334,29 @@ impl Progress<'_> {
         Ok(())
     }
 
-    /// Closes what is open and seals the run. What is answered may be shown when the thread is free.
-    async fn finish<'m>(
+    /// Closes what is open. Answers how the run ends in the store, if it is still this process that ends it, and what
+    /// may be shown then.
+    fn finish<'m>(
         mut self: Box<Self>,
         end: Result<AgentEnd, StoreError>,
         new_messages: impl Iterator<Item = &'m Message>,
-    ) -> Last {
+    ) -> (OpenRun, Option<Close>, Last) {
         if let Err(StoreError::LeaseLost) = end {
-            return Last::of_store(&StoreError::LeaseLost);
+            return (self.open, None, Last::of_store(&StoreError::LeaseLost));
         }
         let reason = self.run.stop_reason();
         let failed_start = matches!(end, Ok(AgentEnd::Failed(_))) && self.said.events == 0;
-        let broken_store = end.as_ref().err().cloned();
+        let broken_store = end.as_ref().err().map(Last::of_store);
         self.pipeline.close(ending(end, reason), &mut self.said);
         self.said.release();
-        let last = self.said.ready.finish();
+        let frames = self.said.ready.finish();
         let rolled_back = self.run.stop_reason() == Some(StopReason::RolledBack);
         let how = if rolled_back || (failed_start && !self.shared.options.keep_failed_starts) {
             Close::Discard
         } else {
             Close::Seal(self.said.seal(self.pipeline.started(), new_messages))
         };
-        match close::close(self.shared, self.open, how).await.err().or(broken_store) {
-            None => Last { frames: last, end: End::Told },
-            Some(failure) => Last::of_store(&failure),
-        }
+        (self.open, Some(how), broken_store.unwrap_or(Last { frames, end: End::Told }))
     }
 }
 

@@ -31,6 +31,10 @@ impl Pages {
         Ok(Pages { store, thread, before, page: runs.into_iter(), next, reading: None })
     }
 
+    pub(super) fn thread(&self) -> &ThreadKey {
+        &self.thread
+    }
+
     /// The next run of the page at hand.
     pub(super) fn first(&self) -> Option<&StoredRun> {
         self.page.as_slice().first()

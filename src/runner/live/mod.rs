@@ -24,7 +24,7 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::admission::{Meant, Places};
+use self::admission::{Meant, Places, free_from_lost};
 use self::elsewhere::Followed;
 use self::replay::Replay;
 use self::run::{LiveRun, StopReason};
@@ -101,7 +101,12 @@ impl LiveRunner {
         let shared = &self.shared;
         let when_busy = request.when_busy.unwrap_or(shared.options.when_busy);
         let run = Arc::new(LiveRun::new(&request, when_busy, shared.options.max_log_bytes));
-        shared.places.admit(&run, &shared.closing)?;
+        match shared.places.admit(&run, &shared.closing) {
+            Err(RunRefused::Busy) if free_from_lost(shared, &run.log.thread).await => {
+                shared.places.admit(&run, &shared.closing)
+            }
+            admitted => admitted,
+        }?;
         // Here, as it takes a task: the engine may have been made outside of the async runtime.
         shared.heeds_stops.call_once(|| elsewhere::heed_stops(shared));
         let watch = Watch::behind(run.log.clone(), shared.store.clone(), 0);

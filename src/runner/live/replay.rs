@@ -18,12 +18,12 @@ use crate::runner::{ConnectRequest, OpenRun, RunPhase, Said, StoreError, ThreadK
 
 /// A thread from its beginning, or from behind the event its watcher saw last, to the end of its active run.
 pub(super) struct Replay {
-    thread: ThreadKey,
     /// Whether the watcher wants ids.
     with_ids: bool,
     /// What it lacks of a run it saw in part.
     rest: Option<Frames>,
-    history: Option<Pages>,
+    /// Boxed, as it is gone while the active run is followed.
+    history: Option<Box<Pages>>,
     /// The active run and its number.
     live: Option<(u64, Watch)>,
 }
@@ -40,15 +40,14 @@ impl Replay {
             Some(start) => start,
             None => {
                 let before = live.as_ref().map(|live| live.run.number);
-                let history = Pages::open(shared.store.clone(), thread.clone(), 0, before).await?;
+                let history = Pages::open(shared.store.clone(), thread, 0, before).await?;
                 Start { rest: None, history: Some(history), seen: 0 }
             }
         };
         Ok(Replay {
-            thread,
             with_ids: last_seen.is_some(),
             rest: start.rest,
-            history: start.history,
+            history: start.history.map(Box::new),
             live: live.map(|live| (live.run.number, live.watch(shared, start.seen))),
         })
     }
@@ -62,7 +61,8 @@ impl Replay {
                 Some(Ok(run)) if self.with_ids => return Poll::Ready(Some(resume::whole(&run))),
                 Some(Ok(run)) => return Poll::Ready(Some(run.frames)),
                 Some(Err(failure)) => {
-                    error!(thread.id = %self.thread.id, user.id = %self.thread.owner, error = %failure, "the thread's history could not be read to its end");
+                    let thread = history.thread();
+                    error!(thread.id = %thread.id, user.id = %thread.owner, error = %failure, "the thread's history could not be read to its end");
                     (self.history, self.live) = (None, None);
                     let event = Event::run_error(&failure.to_string(), codes::RUNNER_FAILED);
                     return Poll::Ready(Some(Frames::of(&[event])));

@@ -116,6 +116,29 @@ async fn a_run_that_lost_its_lease_ends_as_it_was_closed() {
 }
 
 #[tokio::test]
+async fn a_silent_run_the_store_knows_no_more_keeps_its_thread_from_nobody() {
+    let store = Arc::new(MemoryStore::new(MemoryLimits::default()));
+    let runner = LiveRunner::new(store.clone(), RunOptions::default());
+    let mut policies = [WhenBusy::Reject, WhenBusy::Enqueue { max: 1, timeout: Duration::MAX }].into_iter().cycle();
+    for is_deleted in [false, false, true, true] {
+        let (agent, strings) = puppet();
+        strings.say(Event::run_started("t", "lost"));
+        let lost = runner.run(request(agent, "t", "lost")).await.unwrap();
+        assert!(matches!(runner.run(request(saying(vec![]), "t", "r")).await.err(), Some(RunRefused::Busy)));
+        if is_deleted {
+            store.delete(&"t".into()).await.unwrap();
+        } else {
+            recover(&store).await;
+        }
+        let mut next = request(saying(greeting("t", "r")), "t", "r");
+        next.when_busy = policies.next();
+        assert_eq!(one_terminal(&all(runner.run(next).await.unwrap()).await), "");
+        assert!(strings.say.is_closed());
+        one_terminal(&all(lost).await);
+    }
+}
+
+#[tokio::test]
 async fn a_failed_start_is_kept_if_that_is_asked_for() {
     for (keep, kept) in [(false, vec![]), (true, vec![EventKind::RunStarted, EventKind::RunError])] {
         let mut options = RunOptions::default();

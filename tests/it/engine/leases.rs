@@ -2,8 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use tokio::sync::broadcast;
-
 use super::*;
 
 /// What outlives every process.
@@ -13,8 +11,6 @@ pub(super) struct Disk {
     holders: Mutex<HashMap<OpenRun, usize>>,
     /// Runs that were closed for their process.
     closed: Mutex<HashSet<OpenRun>>,
-    /// Tells the process so.
-    lost: broadcast::Sender<(usize, AskedStop)>,
     /// How many milliseconds the next calls take, over and over. If it is odd, their answers take as long again.
     delays: Vec<u8>,
     calls: AtomicUsize,
@@ -33,7 +29,6 @@ impl Disk {
             store: MemoryStore::new(MemoryLimits::default()),
             holders: Mutex::default(),
             closed: Mutex::default(),
-            lost: broadcast::Sender::new(100),
             delays,
             calls: AtomicUsize::new(0),
         })
@@ -79,8 +74,6 @@ impl Disk {
                 ..SealedRun::default()
             };
             self.store.seal(&run, sealed).await.unwrap();
-            // Nobody hears it if the process is dead.
-            let _ = self.lost.send((process, AskedStop { run, forget: false }));
         }
     }
 
@@ -160,19 +153,11 @@ impl ThreadStore for Handle {
     }
     fn stop_requests(&self) -> BoxStream<'static, AskedStop> {
         let (disk, process, dead) = (self.disk.clone(), self.process, self.dead.clone());
-        let held = move |stop: AskedStop| {
+        let is_mine = move |stop: &AskedStop| {
             let holder = disk.holders.lock().get(&stop.run).copied();
-            std::future::ready(holder.map(|holder| (holder, stop)))
+            std::future::ready(holder == Some(process) && !dead.load(Ordering::SeqCst))
         };
-        let asked = self.disk.store.stop_requests().filter_map(held);
-        let lost = stream::unfold(self.disk.lost.subscribe(), |mut lost| async {
-            let told = lost.recv().await.ok()?;
-            Some((told, lost))
-        });
-        let mine = move |(holder, stop): (usize, AskedStop)| {
-            std::future::ready((holder == process && !dead.load(Ordering::SeqCst)).then_some(stop))
-        };
-        stream::select(asked.boxed(), lost.boxed()).filter_map(mine).boxed()
+        self.disk.store.stop_requests().filter(is_mine).boxed()
     }
     fn history(
         &self,
