@@ -4,11 +4,13 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::RecvTimeoutError;
+use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use super::checkpoints::Checkpoints;
 use super::error::{Failure, OpenError, is_busy};
 use super::lease::{self, Lease, Presence};
 use super::search::Portion;
@@ -20,6 +22,8 @@ use crate::runner::StoreError;
 /// How much is committed at once at most.
 const GROUP: usize = 256;
 const GROUP_BYTES: usize = 4 * 1024 * 1024;
+/// How often others get the processor before it is committed without more.
+const TURNS: u32 = 4;
 /// How long nothing must have been asked for before what can wait is done.
 const IDLE: Duration = Duration::from_millis(200);
 /// Who is never idle does some of it now and then: so often, and not for more than one part of so many of its time.
@@ -35,6 +39,7 @@ pub(super) struct Desk {
     queue: Queue,
     lease: Lease,
     tail: Tail,
+    checkpoints: Checkpoints,
     /// When leases are looked after next.
     due: Instant,
     /// Epochs of processes that are gone, with runs to close.
@@ -74,6 +79,7 @@ impl Desk {
             due: Instant::now() + lease.interval(),
             lease,
             tail: Tail::default(),
+            checkpoints: Checkpoints::start(file)?,
             dead: Vec::new(),
             patience: Some(IDLE),
             between: Instant::now(),
@@ -109,6 +115,7 @@ impl Desk {
                 Ok(Ask::Job(first)) => {
                     let (group, chore) = self.group(first);
                     self.commit(group);
+                    self.checkpoints.wrote();
                     chore.into_iter().for_each(|chore| self.do_chore(chore));
                     self.patience = Some(IDLE);
                 }
@@ -129,6 +136,7 @@ impl Desk {
     fn group(&self, first: Box<dyn Job>) -> (Vec<Box<dyn Job>>, Option<Chore>) {
         let mut bytes = first.bytes();
         let mut group = vec![first];
+        let mut turns = TURNS;
         while group.len() < GROUP && bytes < GROUP_BYTES {
             match self.queue.try_recv() {
                 Ok(Ask::Job(job)) => {
@@ -136,6 +144,11 @@ impl Desk {
                     group.push(job);
                 }
                 Ok(Ask::Chore(chore)) => return (group, Some(chore)),
+                // Who is about to ask for something gets the time to.
+                Err(TryRecvError::Empty) if turns > 0 => {
+                    turns -= 1;
+                    thread::yield_now();
+                }
                 Err(_) => break,
             }
         }
@@ -209,7 +222,8 @@ impl Desk {
         if !self.dead.is_empty() {
             self.close_dead()
         } else if idle && self.patience.take().is_some() {
-            let more = self.alone(|write| Ok(removal::sweep(write)? || search::catch_up(write, Portion::LARGE)? > 0))?;
+            let more =
+                self.alone(|write| Ok(removal::sweep(write)? || search::catch_up(write, Portion::LARGE)? > 0))?;
             self.patience = (more || self.tail.has_dead()).then_some(Duration::ZERO);
             Ok(())
         } else if !idle && self.between <= Instant::now() {
@@ -268,6 +282,7 @@ impl Desk {
 
     /// Closes what this process leaves open, and lets go of the file.
     fn leave(&mut self) {
+        self.checkpoints.end();
         #[cfg(test)]
         if self.killed.load(std::sync::atomic::Ordering::Relaxed) {
             return;

@@ -4,6 +4,7 @@
 //! the disk. Several processes may use one file.
 
 mod admin;
+mod checkpoints;
 mod desk;
 mod error;
 mod history;

@@ -66,8 +66,7 @@ pub(super) fn begin(write: &mut Write<'_>, run: &NewRun) -> Result<Option<Begun>
         _ => write.sql(STATE)?.query_row([thread], |row| row.get::<_, String>(0)).optional()?,
     };
     let state = state.map(|json| stored::value(&json)).transpose()?.map(Arc::new);
-    let heard = Arc::new(run.input.messages.iter().map(|message| message.id().into()).collect());
-    write.begun(number, Facts { events: false, payloads: !kept.payloads().is_empty(), state: state.is_some(), heard });
+    write.begun(number, Facts { events: false, payloads: !kept.payloads().is_empty(), state: state.is_some() });
     let run = OpenRun { thread: run.thread.clone(), number: number.cast_unsigned() };
     Ok(Some(Begun { run, known, input, state }))
 }
@@ -170,14 +169,14 @@ pub(super) fn seal(write: &mut Write<'_>, run: &OpenRun, seal: &Seal) -> Result<
         return refuse_closed(write, number);
     }
     let facts = write.facts(number);
-    close(write, thread, number, &facts)?;
+    close(write, thread, number, facts)?;
     let kept: Vec<&Piece> = [Some(&seal.frames), seal.unsaid.as_ref()].into_iter().flatten().collect();
     kept.iter().try_for_each(|piece| payloads::keep(write, thread, number, piece))?;
     if facts.payloads {
         payloads::forget(write, number, &kept)?;
     }
     let place = number & ((1 << PLACE_BITS) - 1);
-    for id in sealed.message_ids.iter().filter(|id| !facts.heard.contains(*id)) {
+    for id in &sealed.message_ids {
         write.sql(HEAR)?.execute(params![thread, id, place])?;
     }
     write.sql(UNSEARCHED)?.execute([number])?;
@@ -207,7 +206,7 @@ pub(super) fn discard(write: &mut Write<'_>, run: &OpenRun) -> Result<(), Failur
     let number = key(run.number);
     let thread = thread_of(number);
     let facts = write.facts(number);
-    if !close(write, thread, number, &facts)? {
+    if !close(write, thread, number, facts)? {
         return refuse_closed(write, number);
     }
     let (first, last) = numbers_of(thread);
@@ -222,7 +221,7 @@ pub(super) fn discard(write: &mut Write<'_>, run: &OpenRun) -> Result<(), Failur
 }
 
 /// Forgets what only an open run has. Says whether it was open.
-fn close(write: &mut Write<'_>, thread: i64, number: i64, facts: &Facts) -> Result<bool, Failure> {
+fn close(write: &mut Write<'_>, thread: i64, number: i64, facts: Facts) -> Result<bool, Failure> {
     const CLOSE: &str = "DELETE FROM open_runs WHERE thread = ?1 AND number = ?2";
     const UNSAY: &str = "DELETE FROM events WHERE run = ?1";
     let was_open = write.sql(CLOSE)?.execute([thread, number])? > 0;

@@ -9,7 +9,6 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -71,21 +70,17 @@ struct Row {
     since: Instant,
 }
 
-/// What the file may hold of an open run, so that nobody looks for what is not there, and what it holds for sure.
-#[derive(Clone, Debug)]
+/// What the file may hold of an open run, so that nobody looks for what is not there.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Facts {
     pub(super) events: bool,
     pub(super) payloads: bool,
     pub(super) state: bool,
-    /// Ids of messages the thread has heard of.
-    pub(super) heard: Arc<HashSet<Box<str>>>,
 }
 
 impl Facts {
     /// Of a run this process knows nothing about.
-    fn unknown() -> Facts {
-        Facts { events: true, payloads: true, state: true, heard: Arc::default() }
-    }
+    const ANY: Facts = Facts { events: true, payloads: true, state: true };
 }
 
 /// What one transaction changes.
@@ -128,7 +123,7 @@ impl Tail {
 
     /// What the file may hold of a run.
     pub(super) fn facts(&self, run: i64) -> Facts {
-        self.runs.get(&run).map_or_else(Facts::unknown, |held| Facts { events: held.settled > 0, ..held.facts.clone() })
+        self.runs.get(&run).map_or(Facts::ANY, |held| Facts { events: held.settled > 0, ..held.facts })
     }
 
     /// Whether something has stood here for too long, or there is too much of it.
