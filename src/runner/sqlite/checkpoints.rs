@@ -59,10 +59,41 @@ fn serve(connection: &Connection, woken: &Receiver<()>) {
 }
 
 fn look(connection: &Connection) -> rusqlite::Result<()> {
-    let waiting =
-        |sql| connection.query_row(sql, [], |row| Ok(row.get::<_, i64>("log")? - row.get::<_, i64>("checkpointed")?));
-    if waiting("PRAGMA wal_checkpoint(NOOP)")? >= ENOUGH {
-        waiting("PRAGMA wal_checkpoint(PASSIVE)")?;
+    if unwritten(connection, "PRAGMA wal_checkpoint(NOOP)")? >= ENOUGH {
+        unwritten(connection, "PRAGMA wal_checkpoint(PASSIVE)")?;
     }
     Ok(())
+}
+
+/// How many pages of the log are not in the database yet, after this.
+fn unwritten(connection: &Connection, checkpoint: &str) -> rusqlite::Result<i64> {
+    connection.query_row(checkpoint, [], |row| Ok(row.get::<_, i64>("log")? - row.get::<_, i64>("checkpointed")?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::files::TempFile;
+    use super::*;
+
+    #[test]
+    fn a_log_that_has_grown_is_worked_into_the_database_and_a_short_one_waits() {
+        let place = TempFile::new();
+        let writer = schema::open_writer(place.path()).unwrap();
+        let connection = schema::open_reader(place.path()).unwrap();
+        let write = |count: i64| {
+            for epoch in 0..count {
+                writer
+                    .execute("INSERT INTO tail (epoch, pieces, said) VALUES (?1, zeroblob(4000), x'')", [epoch])
+                    .unwrap();
+            }
+        };
+        let waiting = || unwritten(&connection, "PRAGMA wal_checkpoint(NOOP)").unwrap();
+        write(10);
+        look(&connection).unwrap();
+        assert!(waiting() > 10);
+        write(1000);
+        assert!(waiting() > 1000);
+        look(&connection).unwrap();
+        assert_eq!(waiting(), 0);
+    }
 }

@@ -22,7 +22,8 @@ use crate::runner::StoreError;
 /// How much is committed at once at most.
 const GROUP: usize = 256;
 const GROUP_BYTES: usize = 4 * 1024 * 1024;
-/// How often others get the processor before it is committed without more.
+/// Where several ask, so many are waited for by giving others the processor a few times: the disk costs more than that.
+const COMPANY: usize = 8;
 const TURNS: u32 = 4;
 /// How long nothing must have been asked for before what can wait is done.
 const IDLE: Duration = Duration::from_millis(200);
@@ -46,6 +47,8 @@ pub(super) struct Desk {
     dead: Vec<i64>,
     /// How long to wait for others before doing what can wait; `None` if there is nothing.
     patience: Option<Duration>,
+    /// How many jobs were committed together last.
+    company: usize,
     /// When some of what can wait is done though nobody waits.
     between: Instant,
     /// In a test, ends as if killed.
@@ -82,6 +85,7 @@ impl Desk {
             checkpoints: Checkpoints::start(file)?,
             dead: Vec::new(),
             patience: Some(IDLE),
+            company: 0,
             between: Instant::now(),
             #[cfg(test)]
             killed,
@@ -114,6 +118,7 @@ impl Desk {
             match self.queue.recv_timeout(wait) {
                 Ok(Ask::Job(first)) => {
                     let (group, chore) = self.group(first);
+                    self.company = group.len();
                     self.commit(group);
                     self.checkpoints.wrote();
                     chore.into_iter().for_each(|chore| self.do_chore(chore));
@@ -136,7 +141,7 @@ impl Desk {
     fn group(&self, first: Box<dyn Job>) -> (Vec<Box<dyn Job>>, Option<Chore>) {
         let mut bytes = first.bytes();
         let mut group = vec![first];
-        let mut turns = TURNS;
+        let mut turns = if self.company > 1 { TURNS } else { 0 };
         while group.len() < GROUP && bytes < GROUP_BYTES {
             match self.queue.try_recv() {
                 Ok(Ask::Job(job)) => {
@@ -144,8 +149,7 @@ impl Desk {
                     group.push(job);
                 }
                 Ok(Ask::Chore(chore)) => return (group, Some(chore)),
-                // Who is about to ask for something gets the time to.
-                Err(TryRecvError::Empty) if turns > 0 => {
+                Err(TryRecvError::Empty) if turns > 0 && group.len() < COMPANY => {
                     turns -= 1;
                     thread::yield_now();
                 }

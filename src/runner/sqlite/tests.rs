@@ -6,6 +6,7 @@ mod failures;
 pub(super) mod files;
 mod node;
 mod processes;
+mod search;
 mod tail;
 
 use std::sync::Arc;

@@ -198,6 +198,48 @@ async fn a_backup_that_fails_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn a_backup_nobody_waits_for_any_more_leaves_nothing() {
+    let place = TempFile::new();
+    let store = open(&place);
+    let much = (0..2000).map(|n| Event::text_content(&n.to_string(), &"x".repeat(1500))).collect::<Vec<_>>();
+    seal(&store, &begin(&store, "large", "r").await, Frames::of(&much)).await;
+    let (begun, mut has_begun) = tokio::sync::mpsc::unbounded_channel();
+    let (go_on, wait) = std::sync::mpsc::channel::<()>();
+    let progress = move |_: Progress| {
+        begun.send(()).ok();
+        wait.recv().ok();
+    };
+    tokio::select! {
+        done = store.backup(place.path().with_file_name("copy.db"), progress) => panic!("{done:?}"),
+        began = has_begun.recv() => assert_eq!(began, Some(())),
+    }
+    assert!(place.names().iter().any(|name| name == "copy.db.partial"));
+    drop(go_on);
+    while place.names().iter().any(|name| name.contains("copy")) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_backup_has_no_rows_of_the_tail_that_are_nobodys() {
+    let place = TempFile::new();
+    let store = open(&place);
+    // The run that goes on needs the row, the other does not.
+    let (over, open_run) = (begin(&store, "over", "r").await, begin(&store, "open", "r").await);
+    let said = Frames::of(&[Event::text_content("m", "x")]);
+    let (one, two) = tokio::join!(store.append(&over.run, said.clone()), store.append(&open_run.run, said));
+    assert_eq!((one, two), (Ok(()), Ok(())));
+    seal(&store, &over, Frames::default()).await;
+    let copies = ["while it is open.db", "when it is over.db"].map(|name| place.path().with_file_name(name));
+    store.backup(&copies[0], |_| {}).await.unwrap();
+    seal(&store, &open_run, Frames::default()).await;
+    store.backup(&copies[1], |_| {}).await.unwrap();
+    for copy in copies {
+        assert_eq!(SqliteStore::check_file(copy).unwrap().problems, [""; 0]);
+    }
+}
+
+#[tokio::test]
 async fn room_of_what_was_deleted_is_given_back_while_runs_go_on() {
     let place = TempFile::new();
     let store = open(&place);

@@ -171,3 +171,39 @@ async fn a_run_that_says_much_gets_rows_of_its_own() {
     assert!(rows(&place, "tail") < 100);
     assert_eq!(store.said(&begun.run, 0).await.unwrap().frames.count(), 200);
 }
+
+#[tokio::test]
+async fn what_a_deleted_thread_said_is_overwritten_where_others_need_the_row() {
+    let place = TempFile::new();
+    let (one, two) = (open(&place), open(&place));
+    let (gone, stays) = (begin(&one, "gone", "r").await, begin(&one, "stays", "r").await);
+    let said = |text: &str| Frames::of(&[Event::text_content("m", text)]);
+    let (first, second) = tokio::join!(one.append(&gone.run, said("needle")), one.append(&stays.run, said("thread")));
+    assert_eq!((first, second), (Ok(()), Ok(())));
+    assert!(two.delete(&"gone".into()).await.unwrap());
+    let left = "SELECT count(*) FROM tail WHERE instr(said, CAST('needle' AS BLOB))";
+    assert_eq!(place.connect().query_row(left, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
+    assert_eq!(two.said(&stays.run, 0).await.unwrap().frames, said("thread"));
+    one.append(&stays.run, said("goes on")).await.unwrap();
+    assert_eq!(two.said(&stays.run, 1).await.unwrap().frames, said("goes on"));
+}
+
+#[tokio::test]
+async fn who_was_taken_for_dead_deletes_nothing_of_others() {
+    let place = TempFile::new();
+    let one = open(&place);
+    let lost = begin(&one, "lost", "r").await;
+    let said = Frames::of(&[Event::text_content("m", "x")]);
+    one.append(&lost.run, said.clone()).await.unwrap();
+    // As another process does that finds its lease expired. The next row gets the id of its row.
+    place
+        .connect()
+        .execute_batch("DELETE FROM open_runs; DELETE FROM leases; DELETE FROM tail; DELETE FROM threads")
+        .unwrap();
+    let two = open(&place);
+    let other = begin(&two, "other", "r").await;
+    two.append(&other.run, said.clone()).await.unwrap();
+    one.append(&lost.run, said.clone()).await.unwrap();
+    begin(&one, "next", "r").await;
+    assert_eq!(two.said(&other.run, 0).await.unwrap().frames, said);
+}
