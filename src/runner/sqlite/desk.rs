@@ -1,11 +1,11 @@
 //! What the thread that writes does: what is asked for while it commits is committed together next, so that runs share
 //! the waiting for the disk. Between commits it looks after leases, and when nobody asks for anything, after the rest.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
-use std::thread;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -22,9 +22,6 @@ use crate::runner::StoreError;
 /// How much is committed at once at most.
 const GROUP: usize = 256;
 const GROUP_BYTES: usize = 4 * 1024 * 1024;
-/// Where several ask, so many are waited for by giving others the processor a few times: the disk costs more than that.
-const COMPANY: usize = 8;
-const TURNS: u32 = 4;
 /// How long nothing must have been asked for before what can wait is done.
 const IDLE: Duration = Duration::from_millis(200);
 /// Who is never idle does some of it now and then: so often, and not for more than one part of so many of its time.
@@ -38,6 +35,9 @@ pub(super) struct Desk {
     connection: Connection,
     file: PathBuf,
     queue: Queue,
+    /// What was asked for and is not done yet, in order; the chore comes last.
+    waiting: VecDeque<Box<dyn Job>>,
+    chore: Option<Chore>,
     lease: Lease,
     tail: Tail,
     checkpoints: Checkpoints,
@@ -47,8 +47,6 @@ pub(super) struct Desk {
     dead: Vec<i64>,
     /// How long to wait for others before doing what can wait; `None` if there is nothing.
     patience: Option<Duration>,
-    /// How many jobs were committed together last.
-    company: usize,
     /// When some of what can wait is done though nobody waits.
     between: Instant,
     /// In a test, ends as if killed.
@@ -79,13 +77,14 @@ impl Desk {
             connection,
             file: file.to_owned(),
             queue,
+            waiting: VecDeque::new(),
+            chore: None,
             due: Instant::now() + lease.interval(),
             lease,
             tail: Tail::default(),
             checkpoints: Checkpoints::start(file)?,
             dead: Vec::new(),
             patience: Some(IDLE),
-            company: 0,
             between: Instant::now(),
             #[cfg(test)]
             killed,
@@ -108,25 +107,24 @@ impl Desk {
     /// Works until nobody can ask for anything any more.
     pub(super) fn serve(&mut self) {
         loop {
-            let until_due = self.due.saturating_duration_since(Instant::now());
-            let wait = match self.patience {
-                _ if !self.dead.is_empty() => Duration::ZERO,
-                Some(patience) => patience.min(until_due),
-                None => until_due,
-            };
             let mut idle = false;
-            match self.queue.recv_timeout(wait) {
-                Ok(Ask::Job(first)) => {
-                    let (group, chore) = self.group(first);
-                    self.company = group.len();
-                    self.commit(group);
-                    self.checkpoints.wrote();
-                    chore.into_iter().for_each(|chore| self.do_chore(chore));
-                    self.patience = Some(IDLE);
+            if self.waiting.is_empty() {
+                match self.queue.recv_timeout(self.wait()) {
+                    Ok(ask) => self.take(ask),
+                    Err(RecvTimeoutError::Timeout) => idle = true,
+                    Err(RecvTimeoutError::Disconnected) => break,
                 }
-                Ok(Ask::Chore(chore)) => self.do_chore(chore),
-                Err(RecvTimeoutError::Timeout) => idle = true,
-                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if !self.waiting.is_empty() {
+                let group = self.group();
+                self.commit(group);
+                self.checkpoints.wrote();
+                self.patience = Some(IDLE);
+            }
+            if self.waiting.is_empty()
+                && let Some(chore) = self.chore.take()
+            {
+                self.do_chore(chore);
             }
             if let Err(failure) = self.upkeep(idle) {
                 tracing::warn!(error = %failure, "the store could not be looked after");
@@ -137,26 +135,38 @@ impl Desk {
         self.leave();
     }
 
-    /// What is asked for by now and fits one commit, up to a chore.
-    fn group(&self, first: Box<dyn Job>) -> (Vec<Box<dyn Job>>, Option<Chore>) {
-        let mut bytes = first.bytes();
-        let mut group = vec![first];
-        let mut turns = if self.company > 1 { TURNS } else { 0 };
-        while group.len() < GROUP && bytes < GROUP_BYTES {
+    /// How long to wait for somebody to ask for something.
+    fn wait(&self) -> Duration {
+        let until_due = self.due.saturating_duration_since(Instant::now());
+        match self.patience {
+            _ if !self.dead.is_empty() => Duration::ZERO,
+            Some(patience) => patience.min(until_due),
+            None => until_due,
+        }
+    }
+
+    /// What is asked for by now and fits one commit.
+    fn group(&mut self) -> Vec<Box<dyn Job>> {
+        while self.waiting.len() < GROUP && self.chore.is_none() {
             match self.queue.try_recv() {
-                Ok(Ask::Job(job)) => {
-                    bytes += job.bytes();
-                    group.push(job);
-                }
-                Ok(Ask::Chore(chore)) => return (group, Some(chore)),
-                Err(TryRecvError::Empty) if turns > 0 && group.len() < COMPANY => {
-                    turns -= 1;
-                    thread::yield_now();
-                }
+                Ok(ask) => self.take(ask),
                 Err(_) => break,
             }
         }
-        (group, None)
+        let mut bytes = 0;
+        let fits = |job: &&Box<dyn Job>| {
+            bytes += job.bytes();
+            bytes <= GROUP_BYTES
+        };
+        let count = self.waiting.iter().take(GROUP).take_while(fits).count();
+        self.waiting.drain(..count.max(1)).collect()
+    }
+
+    fn take(&mut self, ask: Ask) {
+        match ask {
+            Ask::Jobs(jobs) => self.waiting.extend(jobs),
+            Ask::Chore(chore) => self.chore = Some(chore),
+        }
     }
 
     fn do_chore(&self, chore: Chore) {

@@ -1,6 +1,7 @@
 //! The way to the one thread that writes, and what work sees there.
 
 use std::any::Any;
+use std::fmt;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Instant;
@@ -25,6 +26,7 @@ const ROOM: usize = 64 * 1024;
 #[derive(Debug)]
 pub(super) struct Writer {
     queue: Mutex<Option<mpsc::Sender<Ask>>>,
+    gathered: Mutex<Vec<Box<dyn Job>>>,
     room: Arc<Semaphore>,
     /// Signalled when the thread has ended.
     ended: CancellationToken,
@@ -35,7 +37,7 @@ pub(super) type Queue = mpsc::Receiver<Ask>;
 
 /// One thing that is asked for.
 pub(super) enum Ask {
-    Job(Box<dyn Job>),
+    Jobs(Vec<Box<dyn Job>>),
     /// Work outside of any transaction. Everybody else waits.
     Chore(Chore),
 }
@@ -49,6 +51,12 @@ pub(super) trait Job: Send {
     /// Tells who asked.
     fn answer(self: Box<Self>, outcome: Result<(), StoreError>);
     fn bytes(&self) -> usize;
+}
+
+impl fmt::Debug for dyn Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job").field("bytes", &self.bytes()).finish_non_exhaustive()
+    }
 }
 
 struct Asked<T, F> {
@@ -93,7 +101,8 @@ impl Writer {
         };
         let thread = thread::Builder::new().name("sqlite-writer".to_owned()).spawn(serve);
         thread.map_err(|error| StoreError::Failed(format!("no thread to write with: {error}")))?;
-        Ok(Writer { queue: Mutex::new(Some(sender)), room: Arc::new(Semaphore::new(ROOM)), ended })
+        let (queue, room) = (Mutex::new(Some(sender)), Arc::new(Semaphore::new(ROOM)));
+        Ok(Writer { queue, gathered: Mutex::default(), room, ended })
     }
 
     /// Has some work done, about so many bytes of it, and waits until it is kept. Work must change nothing but the
@@ -106,9 +115,28 @@ impl Writer {
         let units = u32::try_from((1 + bytes / 1024).min(ROOM)).unwrap_or(1);
         let room = self.room.clone().acquire_many_owned(units).await.map_err(|_| gone())?;
         let (answer, answered) = oneshot::channel();
-        let job = Box::new(Asked { work, done: None, answer, bytes, _room: room });
-        self.ask(Ask::Job(job))?;
+        let is_first = {
+            let mut gathered = self.gathered.lock();
+            gathered.push(Box::new(Asked { work, done: None, answer, bytes, _room: room }));
+            gathered.len() == 1
+        };
+        if is_first {
+            let handing = Handing(self);
+            // Who else is about to ask for something comes along: what is handed over together is committed together,
+            // and the thread that writes is woken once.
+            tokio::task::yield_now().await;
+            drop(handing);
+        }
         answered.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Hands over what was gathered, in order.
+    fn hand_over(&self) {
+        let mut gathered = self.gathered.lock();
+        if !gathered.is_empty() {
+            // Who asked hears it if the store is closed.
+            let _ = self.ask(Ask::Jobs(std::mem::take(&mut gathered)));
+        }
     }
 
     /// Has some work done outside of any transaction, while everybody else waits.
@@ -130,8 +158,18 @@ impl Writer {
 
     /// Takes no more work, and waits until what was asked for is done.
     pub(super) async fn close(&self) {
+        self.hand_over();
         self.queue.lock().take();
         self.ended.cancelled().await;
+    }
+}
+
+/// Hands over what was gathered when it goes, also if who gathered it waits no longer: others do.
+struct Handing<'w>(&'w Writer);
+
+impl Drop for Handing<'_> {
+    fn drop(&mut self) {
+        self.0.hand_over();
     }
 }
 
