@@ -12,14 +12,14 @@ use serde_json::Value;
 use super::event::write_json_str;
 
 /// The fields of a JSON object in order, each with its name and the text of its value.
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     text: &'a str,
     at: usize,
 }
 
 impl<'a> Fields<'a> {
     /// The fields of `object`; none if it is no object.
-    pub(super) fn of(object: &'a str) -> Fields<'a> {
+    pub(crate) fn of(object: &'a str) -> Fields<'a> {
         let at = skip_space(object.as_bytes(), 0);
         Fields { text: object, at: if object.as_bytes().get(at) == Some(&b'{') { at + 1 } else { object.len() } }
     }

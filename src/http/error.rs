@@ -1,6 +1,8 @@
 //! Every error body the HTTP face sends, and the one place where errors become responses
 //! (rest-sse.md chapter 4).
 
+mod platform;
+
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, StatusCode};
 use serde::Serialize;
@@ -13,7 +15,7 @@ use super::single_route::EnvelopeError;
 use crate::agent::ResolveError;
 use crate::agui::InvalidInput;
 use crate::runner::RunnerError;
-use crate::runtime::{NoCaller, ThreadsError, ThreadsUnsupported};
+use crate::runtime::{NoCaller, PlatformFailure, ThreadsError, ThreadsUnsupported};
 
 /// Why a request has no ordinary answer.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +51,8 @@ pub(super) enum ApiError {
     Handler(&'static str, String),
     #[error("agents could not be resolved: {0}")]
     Unresolved(ResolveError),
+    #[error(transparent)]
+    Platform(#[from] PlatformFailure),
     /// The route needs CopilotKit Intelligence; the text names the operation.
     #[error("{0} CopilotKit Intelligence")]
     NeedsIntelligence(&'static str),
@@ -65,6 +69,8 @@ pub(super) enum InvalidThreadRequest {
     NoAgentId,
     #[error("limit must be a positive integer")]
     Limit,
+    #[error("Valid agentId query param is required")]
+    ListNeedsAgent,
     #[error("cursor must be the nextCursor of an earlier page")]
     Cursor,
 }
@@ -124,6 +130,7 @@ impl ApiError {
                 tracing::error!(%message, "{error}");
                 reply(StatusCode::INTERNAL_SERVER_ERROR, &json!({"error": error, "message": message}))
             }
+            ApiError::Platform(failure) => platform::answer(&failure),
             ApiError::NeedsIntelligence(what) => reply(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 &json!({"error": format!(
@@ -146,7 +153,12 @@ impl From<ThreadsError> for ApiError {
     fn from(error: ThreadsError) -> ApiError {
         match error {
             ThreadsError::NotFound => ApiError::ThreadNotFound,
+            ThreadsError::ListNeedsAgent => InvalidThreadRequest::ListNeedsAgent.into(),
+            ThreadsError::NoAgent => InvalidThreadRequest::NoAgentId.into(),
+            ThreadsError::Cursor(_) => InvalidThreadRequest::Cursor.into(),
+            ThreadsError::Unsupported(unsupported) => unsupported.into(),
             ThreadsError::Failed(failure) => failure.into(),
+            ThreadsError::Platform(failure) => failure.into(),
         }
     }
 }
@@ -212,6 +224,12 @@ pub(super) fn text(status: StatusCode, body: &'static str) -> Response {
 pub(super) fn empty(status: StatusCode) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
+    response
+}
+
+/// Makes every cache ask again.
+pub(super) fn fresh(mut response: Response) -> Response {
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
 }
 

@@ -1,2 +1,11 @@
-//! Phoenix channels, protocol version 2, over WebSocket (intelligence.md 4.1). Frames and the client are pure; the
-//! socket moves them. Knows nothing of what travels in its messages.
+//! Phoenix channels, protocol version 2, over WebSocket (intelligence.md 4.1): one socket with one channel. Frames
+//! and the client are pure; the socket moves them. Knows nothing of what travels in its messages.
+
+mod client;
+mod frame;
+mod socket;
+
+pub(crate) use client::{News, Options, PushRef};
+pub(crate) use socket::{Dial, Socket, WebSocketDialer};
+#[cfg(test)]
+pub(crate) use socket::{Dialled, Incoming, Outgoing, Unreachable, Wire};

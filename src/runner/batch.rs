@@ -26,12 +26,18 @@ impl<T> Contained<T> {
     }
 }
 
-impl<T> Drop for Contained<T> {
-    fn drop(&mut self) {
+impl<T> Contained<T> {
+    fn release(&mut self) {
         let inner = self.0.take();
         if contained(|| drop(inner)).is_none() {
             tracing::error!("an agent panicked as it was dropped");
         }
+    }
+}
+
+impl<T> Drop for Contained<T> {
+    fn drop(&mut self) {
+        self.release();
     }
 }
 
@@ -67,7 +73,8 @@ pub(super) enum More {
     Failed(AgentError),
 }
 
-/// Waits for the agent, then takes everything it has ready that fits the batch. A panic is a failure.
+/// Waits for the agent, then takes everything it has ready that fits the batch. A panic is a failure. Who asks again
+/// after the end gets the end.
 pub(super) async fn next_batch(running: &mut Running, batch: &mut Batch) -> More {
     std::future::poll_fn(|cx| {
         loop {
@@ -82,7 +89,11 @@ pub(super) async fn next_batch(running: &mut Running, batch: &mut Batch) -> More
                     }
                 }
                 Some(Poll::Ready(Some(Err(failure)))) => return Poll::Ready(More::Failed(failure)),
-                Some(Poll::Ready(None)) => return Poll::Ready(More::Ended),
+                Some(Poll::Ready(None)) => {
+                    // A stream that has ended may panic if it is asked again.
+                    running.0.release();
+                    return Poll::Ready(More::Ended);
+                }
                 Some(Poll::Pending) if batch.events.is_empty() => return Poll::Pending,
                 Some(Poll::Pending) => return Poll::Ready(More::Coming),
             }
@@ -98,4 +109,28 @@ fn panicked() -> AgentError {
 /// The failure of a run that said too much.
 pub(super) fn too_large(limit: usize) -> AgentError {
     AgentError::new(format!("The run said more than {limit} bytes and was ended")).with_code(codes::RUN_TOO_LARGE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agui::RunAgentInput;
+
+    struct Once;
+
+    impl Agent for Once {
+        fn run(&self, _: AgentCall) -> EventStream {
+            // Panics if it is asked after its end.
+            stream::unfold(Some(()), |left| async move { left.map(|()| (Ok(Event::text_start("m")), None)) }).boxed()
+        }
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_has_ended_is_not_asked_again() {
+        let mut running = start(&Once, AgentCall::new(RunAgentInput::new("t", "r")));
+        let mut batch = Batch::default();
+        assert!(matches!(next_batch(&mut running, &mut batch).await, More::Ended));
+        assert_eq!(batch.events.len(), 1);
+        assert!(matches!(next_batch(&mut running, &mut Batch::default()).await, More::Ended));
+    }
 }

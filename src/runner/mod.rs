@@ -27,14 +27,17 @@ use http::HeaderMap;
 use crate::agent::Agent;
 use crate::agui::{Frames, RunAgentInput};
 
+pub(crate) use intelligence::{IntelligenceRunner, PlatformRun, PlatformStop, StartError};
 pub use listing::{InvalidCursor, ThreadCursor, ThreadEntry, ThreadList, ThreadPatch, ThreadQuery};
+#[cfg(feature = "server")]
+pub(crate) use live::removal::{Removed, end_elsewhere};
 pub use live::{LiveRunner, RunOptions, WhenBusy, WhenUnwatched};
 pub use memory::{MemoryLimits, MemoryRunner, MemoryStore};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{CheckReport, OpenError, Progress, Retention, SqliteOptions, SqliteRunner, SqliteStore};
 pub(crate) use stateless::run_stateless;
 pub use store::{
-    ActiveRun, AskedStop, BeginError, Begun, History, NewRun, OpenRun, RunPhase, Said, SealedRun, StoreError,
+    ActiveRun, AskedStop, BeginError, Begun, History, NewRun, OpenRun, RunPhase, Said, SealedRun, StopKind, StoreError,
     StoredRun, ThreadStore,
 };
 pub use thread::{Owner, ThreadKey};
@@ -56,6 +59,23 @@ pub trait AgentRunner: Send + Sync + 'static {
     /// The threads this runner keeps; `None` makes the thread routes answer 422.
     fn threads(&self) -> Option<&dyn ThreadStore> {
         None
+    }
+
+    /// Deletes a thread, and ends what runs on it or waits for it. False if there is no such thread.
+    fn delete_thread<'r>(&'r self, thread: &'r ThreadKey) -> BoxFuture<'r, Result<bool, RunnerError>> {
+        Box::pin(async move {
+            let Some(store) = self.threads() else { return Ok(false) };
+            self.stop(StopRequest { thread: thread.clone(), run_id: None }).await?;
+            Ok(store.delete(thread).await?)
+        })
+    }
+
+    /// Deletes every thread of an owner.
+    fn clear_threads<'r>(&'r self, owner: &'r Owner) -> BoxFuture<'r, Result<(), RunnerError>> {
+        Box::pin(async move {
+            let Some(store) = self.threads() else { return Ok(()) };
+            Ok(store.clear(owner).await?)
+        })
     }
 
     /// Stops every run within the deadline, then returns. New runs are refused from the call on.
@@ -217,6 +237,8 @@ pub mod codes {
     pub const QUEUE_FULL: &str = "QUEUE_FULL";
     /// The run waited for the thread as long as it may.
     pub const QUEUE_TIMEOUT: &str = "QUEUE_TIMEOUT";
+    /// The run waited for a thread that was deleted.
+    pub const THREAD_DELETED: &str = "THREAD_DELETED";
     /// The process that ran the agent ended, or lost the run, before the run was over.
     pub const RUN_INTERRUPTED: &str = "RUN_INTERRUPTED";
     /// The runner could not start or watch the run.

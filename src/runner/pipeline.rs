@@ -102,6 +102,18 @@ impl Pipeline {
         started.with_field("input", input)
     }
 
+    /// Ends the run with an error of the agent's own making: what is open stays open.
+    pub(super) fn fail(&mut self, error: &Event, sink: &mut dyn Sink) {
+        self.open_before_error(sink);
+        self.finalizer.observe(error);
+        sink.deliver(error);
+    }
+
+    /// Whether the run has its terminal event.
+    pub(super) fn has_ended(&self) -> bool {
+        self.finalizer.terminal_seen()
+    }
+
     /// What the run's `RUN_STARTED` events said about its input.
     pub(super) fn started(&self) -> &Started {
         &self.started

@@ -40,8 +40,11 @@ pub trait ThreadStore: Send + Sync + 'static {
     /// The open run of a thread, whichever process it belongs to.
     fn active(&self, thread: &ThreadKey) -> BoxFuture<'_, Result<Option<ActiveRun>, StoreError>>;
 
+    /// The open runs on all threads of an owner, whichever processes they belong to.
+    fn open_runs(&self, owner: &Owner) -> BoxFuture<'_, Result<Vec<OpenRun>, StoreError>>;
+
     /// Asks the process that holds an open run to stop it. False if the run is not open, or was asked as much already:
-    /// one that was only asked to stop may still be asked to be forgotten.
+    /// one that was only asked to stop may still be asked for more.
     fn ask_to_stop(&self, stop: AskedStop) -> BoxFuture<'_, Result<bool, StoreError>> {
         let _ = stop;
         ready(Ok(false)).boxed()
@@ -125,8 +128,19 @@ pub struct OpenRun {
 pub struct AskedStop {
     /// The run.
     pub run: OpenRun,
-    /// Whether it is to leave no history.
-    pub forget: bool,
+    /// How it is to end.
+    pub how: StopKind,
+}
+
+/// How a run is asked to stop. Each is more than those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StopKind {
+    /// It ends as if its agent had.
+    End,
+    /// It ends, and leaves no history.
+    Forget,
+    /// Its thread is about to be deleted: it leaves no history, and what waits for the thread ends with it.
+    Delete,
 }
 
 /// The open run of a thread.

@@ -13,8 +13,8 @@ use futures_util::StreamExt;
 use serde_json::json;
 
 use super::{
-    AskedStop, BeginError, Begun, History, NewRun, Owner, RunPhase, SealedRun, StoredRun, ThreadEntry, ThreadKey,
-    ThreadPatch, ThreadQuery, ThreadStore,
+    AskedStop, BeginError, Begun, History, NewRun, Owner, RunPhase, SealedRun, StopKind, StoredRun, ThreadEntry,
+    ThreadKey, ThreadPatch, ThreadQuery, ThreadStore,
 };
 use crate::agui::{Event, Frames, Message, RunAgentInput};
 
@@ -33,6 +33,7 @@ macro_rules! store_suite {
             a_thread_has_one_open_run,
             a_discarded_run_leaves_nothing,
             a_stop_is_asked_once_and_heard,
+            an_owner_is_told_their_open_runs,
             numbers_grow_and_bound_history,
             messages_heard_of_are_known,
             state_is_carried_to_the_next_run,
@@ -217,25 +218,49 @@ pub async fn a_discarded_run_leaves_nothing(store: Arc<dyn ThreadStore>) {
 /// may leave it all.
 pub async fn a_stop_is_asked_once_and_heard(store: Arc<dyn ThreadStore>) {
     let begun = begin(&store, "t", "r").await;
-    let ask = async |forget| {
-        let stop = AskedStop { run: begun.run.clone(), forget };
+    let ask = async |how| {
+        let stop = AskedStop { run: begun.run.clone(), how };
         store.ask_to_stop(stop).await.expect("a stop can be asked for")
     };
-    if !ask(false).await {
+    if !ask(StopKind::End).await {
         // A store that no two engines share.
         return;
     }
-    assert!(!ask(false).await);
     let mut requests = store.stop_requests();
-    let heard = requests.next().await.expect("the store goes on");
-    assert_eq!((&heard.run, heard.forget), (&begun.run, false));
-    assert!(ask(true).await, "more than before");
-    assert!(!ask(true).await);
-    assert!(!ask(false).await);
-    let heard = requests.next().await.expect("the store goes on");
-    assert_eq!((&heard.run, heard.forget), (&begun.run, true));
+    let mut hear = async || {
+        let heard = requests.next().await.expect("the store goes on");
+        assert_eq!(heard.run, begun.run);
+        heard.how
+    };
+    assert!(!ask(StopKind::End).await);
+    assert_eq!(hear().await, StopKind::End);
+    assert!(ask(StopKind::Forget).await, "more than before");
+    assert!(!ask(StopKind::Forget).await && !ask(StopKind::End).await);
+    assert_eq!(hear().await, StopKind::Forget);
+    assert!(ask(StopKind::Delete).await, "more than before");
+    assert!(!ask(StopKind::Forget).await);
+    assert_eq!(hear().await, StopKind::Delete);
     seal(&store, &begun, said("r")).await;
-    assert!(!ask(true).await, "it is over");
+    assert!(!ask(StopKind::Delete).await, "it is over");
+}
+
+/// The open runs of an owner are those on their threads, until they end.
+pub async fn an_owner_is_told_their_open_runs(store: Arc<dyn ThreadStore>) {
+    let ann = Owner::of("ann");
+    let thread = |id: &str| ThreadKey::new(ann.clone(), id);
+    let open = async || store.open_runs(&ann).await.expect("open runs can be asked for");
+    talked(&store, thread("over"), "r").await;
+    begin(&store, "of nobody", "r").await;
+    assert_eq!(open().await, []);
+    let one = begin(&store, thread("one"), "r").await;
+    let two = begin(&store, thread("two"), "r").await;
+    let mut both = open().await;
+    both.sort_by_key(|run| run.number);
+    assert_eq!(both, [one.run.clone(), two.run.clone()]);
+    seal(&store, &one, said("r")).await;
+    assert_eq!(open().await, [two.run]);
+    store.delete(&thread("two")).await.expect("a thread with an open run can be deleted");
+    assert_eq!(open().await, []);
 }
 
 /// Run numbers grow, also over discarded runs; `from` and `before` bound what is read.

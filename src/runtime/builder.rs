@@ -10,8 +10,9 @@ use http::request::Parts;
 use super::policies::RequestPolicies;
 use super::titles::Titles;
 use super::users::Users;
-use super::{CopilotRuntime, DebugFeed, IdentifyError, Options, Shared, User};
+use super::{CopilotRuntime, DebugFeed, IdentifyError, Local, Mode, Options, Platform, Shared, User};
 use crate::agent::{Agent, AgentSource, Agents, ResolveError};
+use crate::intelligence::Intelligence;
 use crate::runner::{AgentRunner, MemoryRunner, WhenBusy};
 use crate::transcription::TranscriptionService;
 
@@ -20,19 +21,33 @@ const MAX_KEEP_ALIVE: Duration = Duration::from_millis(2_147_483_647);
 
 /// Configures a [`CopilotRuntime`].
 ///
-/// Nothing but an agent is required: threads are kept in RAM unless a runner is set.
+/// Nothing but an agent is required: threads are kept in RAM unless a runner is set. What can be set depends on who
+/// keeps the threads: this runtime ([`CopilotRuntime::builder`]) or the Intelligence platform
+/// ([`CopilotRuntime::on_intelligence`]).
 #[must_use = "a builder does nothing until `build`"]
-pub struct Builder {
+pub struct Builder<Threads = KeptHere> {
     agents: Agents,
     per_request: Option<AgentSource>,
-    runner: Option<Arc<dyn AgentRunner>>,
-    users: Users,
-    policies: RequestPolicies,
-    generate_thread_names: bool,
+    threads: Threads,
     transcription: Option<Arc<dyn TranscriptionService>>,
     keep_alive: Duration,
     debug_feed: bool,
     options: Options,
+}
+
+/// This runtime keeps the threads.
+#[derive(Default)]
+pub struct KeptHere {
+    runner: Option<Arc<dyn AgentRunner>>,
+    users: Users,
+    policies: RequestPolicies,
+    generate_thread_names: bool,
+}
+
+/// The Intelligence platform keeps the threads.
+pub struct KeptByPlatform {
+    intelligence: Intelligence,
+    users: Users,
 }
 
 /// Tells clients that agents answer with A2UI surfaces, so that they render them. The runtime relays what
@@ -57,36 +72,75 @@ pub enum BuildError {
 
 impl Default for Builder {
     fn default() -> Builder {
+        Builder::keeping(KeptHere::default())
+    }
+}
+
+impl CopilotRuntime {
+    /// Starts configuring a runtime whose threads the Intelligence platform keeps, each for the user of whom
+    /// `identify` learns from a request's head. Who it is must be known there, so there is no way around the
+    /// callback, and the platform takes the place of a runner:
+    ///
+    /// ```compile_fail
+    /// # use copilotkit_runtime::{CopilotRuntime, intelligence::Intelligence, runner::MemoryRunner};
+    /// # fn on(intelligence: Intelligence) {
+    /// CopilotRuntime::on_intelligence(intelligence).runner(MemoryRunner::new());
+    /// # }
+    /// ```
+    ///
+    /// ```
+    /// use copilotkit_runtime::agent::DemoAgent;
+    /// use copilotkit_runtime::intelligence::Intelligence;
+    /// use copilotkit_runtime::{CopilotRuntime, IdentifyError, User};
+    /// use http::request::Parts;
+    ///
+    /// fn user_of(head: &Parts) -> Result<User, IdentifyError> {
+    ///     let user = head.headers.get("x-user").ok_or(IdentifyError::Unauthenticated)?;
+    ///     Ok(User::new(user.to_str().map_err(IdentifyError::failed)?))
+    /// }
+    ///
+    /// let intelligence = Intelligence::builder().api_key("cpk-…").build()?;
+    /// let runtime = CopilotRuntime::on_intelligence(intelligence, |head| std::future::ready(user_of(head)))
+    ///     .agent("default", DemoAgent::new())
+    ///     .build()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn on_intelligence<F, R>(intelligence: Intelligence, identify: F) -> Builder<KeptByPlatform>
+    where
+        F: Fn(&Parts) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<User, IdentifyError>> + Send + 'static,
+    {
+        Builder::keeping(KeptByPlatform { intelligence, users: Users::identified_by(identify) })
+    }
+}
+
+impl<Threads> Builder<Threads> {
+    fn keeping(threads: Threads) -> Builder<Threads> {
         Builder {
             agents: Agents::new(),
             per_request: None,
-            runner: None,
-            users: Users::default(),
-            policies: RequestPolicies::default(),
-            generate_thread_names: false,
+            threads,
             transcription: None,
             keep_alive: Duration::from_secs(15),
             debug_feed: false,
             options: Options { keep_alive: None, expose_memory_routes: false, a2ui: None, open_generative_ui: false },
         }
     }
-}
 
-impl Builder {
     /// Adds an agent under a name. Clients use `default` unless told otherwise.
-    pub fn agent(mut self, name: impl Into<Arc<str>>, agent: impl Agent) -> Builder {
+    pub fn agent(mut self, name: impl Into<Arc<str>>, agent: impl Agent) -> Self {
         self.agents.insert(name, Arc::new(agent));
         self
     }
 
     /// Adds an agent that is shared already.
-    pub fn agent_arc(mut self, name: impl Into<Arc<str>>, agent: Arc<dyn Agent>) -> Builder {
+    pub fn agent_arc(mut self, name: impl Into<Arc<str>>, agent: Arc<dyn Agent>) -> Self {
         self.agents.insert(name, agent);
         self
     }
 
     /// Resolves the agents anew for every request, from its head. A failure answers 500.
-    pub fn agents_per_request<F, R>(mut self, resolve: F) -> Builder
+    pub fn agents_per_request<F, R>(mut self, resolve: F) -> Self
     where
         F: Fn(&Parts) -> R + Send + Sync + 'static,
         R: Future<Output = Result<Agents, ResolveError>> + Send + 'static,
@@ -95,9 +149,64 @@ impl Builder {
         self
     }
 
+    /// Turns speech into text for `POST /transcribe`.
+    pub fn transcription(mut self, service: impl TranscriptionService) -> Self {
+        self.transcription = Some(Arc::new(service));
+        self
+    }
+
+    /// How long a stream may be silent before it gets a keep-alive comment. Default: 15 s; zero turns it off.
+    pub fn keep_alive(mut self, interval: Duration) -> Self {
+        self.keep_alive = interval;
+        self
+    }
+
+    /// Answers on the memory routes at all. Default: they look as if they did not exist.
+    pub fn expose_memory_routes(mut self, expose: bool) -> Self {
+        self.options.expose_memory_routes = expose;
+        self
+    }
+
+    /// Serves `GET /cpk-debug-events`: every event of the caller's threads, which are everybody's where users are not
+    /// told apart. Default: off.
+    pub fn debug_feed(mut self, on: bool) -> Self {
+        self.debug_feed = on;
+        self
+    }
+
+    /// Tells clients to render A2UI surfaces.
+    pub fn a2ui(mut self, a2ui: A2ui) -> Self {
+        self.options.a2ui = Some(a2ui);
+        self
+    }
+
+    /// Tells clients to render open generative UI that agents send.
+    pub fn open_generative_ui(mut self, on: bool) -> Self {
+        self.options.open_generative_ui = on;
+        self
+    }
+
+    fn assemble(self, divide: impl FnOnce(Threads) -> (Users, Mode)) -> Result<CopilotRuntime, BuildError> {
+        let agents = match self.per_request {
+            Some(_) if !self.agents.is_empty() => return Err(BuildError::TwoAgentSources),
+            Some(source) => source,
+            None => AgentSource::Fixed(Arc::new(self.agents)),
+        };
+        if self.keep_alive > MAX_KEEP_ALIVE {
+            return Err(BuildError::KeepAliveTooLong(self.keep_alive));
+        }
+        let options = Options { keep_alive: (!self.keep_alive.is_zero()).then_some(self.keep_alive), ..self.options };
+        let (users, mode) = divide(self.threads);
+        let feed = self.debug_feed.then(DebugFeed::default);
+        let shared = Shared { agents, mode, users, transcription: self.transcription, feed, options };
+        Ok(CopilotRuntime { shared: Arc::new(shared) })
+    }
+}
+
+impl Builder<KeptHere> {
     /// Who runs the agents and keeps their threads. Default: [`MemoryRunner`].
     pub fn runner(mut self, runner: impl AgentRunner) -> Builder {
-        self.runner = Some(Arc::new(runner));
+        self.threads.runner = Some(Arc::new(runner));
         self
     }
 
@@ -130,7 +239,7 @@ impl Builder {
         F: Fn(&Parts) -> R + Send + Sync + 'static,
         R: Future<Output = Result<User, IdentifyError>> + Send + 'static,
     {
-        self.users = Users::identified_by(identify);
+        self.threads.users = Users::identified_by(identify);
         self
     }
 
@@ -138,7 +247,7 @@ impl Builder {
     /// `"reject"`, `"interrupt"`, `"rollback"` or `"enqueue"`. Without it, or with another one, the runner's policy
     /// holds. Default: none, requests choose nothing.
     pub fn allow_request_policies(mut self, policies: impl IntoIterator<Item = WhenBusy>) -> Builder {
-        self.policies = RequestPolicies::of(policies);
+        self.threads.policies = RequestPolicies::of(policies);
         self
     }
 
@@ -146,44 +255,7 @@ impl Builder {
     /// agent, or up to three where it answers with no title. Default: off; threads are named by the first words
     /// of their first user message.
     pub fn generate_thread_names(mut self, on: bool) -> Builder {
-        self.generate_thread_names = on;
-        self
-    }
-
-    /// Turns speech into text for `POST /transcribe`.
-    pub fn transcription(mut self, service: impl TranscriptionService) -> Builder {
-        self.transcription = Some(Arc::new(service));
-        self
-    }
-
-    /// How long a stream may be silent before it gets a keep-alive comment. Default: 15 s; zero turns it off.
-    pub fn keep_alive(mut self, interval: Duration) -> Builder {
-        self.keep_alive = interval;
-        self
-    }
-
-    /// Answers on the memory routes at all. Default: they look as if they did not exist.
-    pub fn expose_memory_routes(mut self, expose: bool) -> Builder {
-        self.options.expose_memory_routes = expose;
-        self
-    }
-
-    /// Serves `GET /cpk-debug-events`: every event of the caller's threads, which are everybody's where users are not
-    /// told apart. Default: off.
-    pub fn debug_feed(mut self, on: bool) -> Builder {
-        self.debug_feed = on;
-        self
-    }
-
-    /// Tells clients to render A2UI surfaces.
-    pub fn a2ui(mut self, a2ui: A2ui) -> Builder {
-        self.options.a2ui = Some(a2ui);
-        self
-    }
-
-    /// Tells clients to render open generative UI that agents send.
-    pub fn open_generative_ui(mut self, on: bool) -> Builder {
-        self.options.open_generative_ui = on;
+        self.threads.generate_thread_names = on;
         self
     }
 
@@ -192,26 +264,40 @@ impl Builder {
     /// # Errors
     /// [`BuildError`] names the setting and what to do.
     pub fn build(self) -> Result<CopilotRuntime, BuildError> {
-        let agents = match self.per_request {
-            Some(_) if !self.agents.is_empty() => return Err(BuildError::TwoAgentSources),
-            Some(source) => source,
-            None => AgentSource::Fixed(Arc::new(self.agents)),
-        };
-        if self.keep_alive > MAX_KEEP_ALIVE {
-            return Err(BuildError::KeepAliveTooLong(self.keep_alive));
-        }
-        let options = Options { keep_alive: (!self.keep_alive.is_zero()).then_some(self.keep_alive), ..self.options };
-        let runner = self.runner.unwrap_or_else(|| Arc::new(MemoryRunner::new()));
-        let feed = self.debug_feed.then(DebugFeed::default);
-        let titles = self.generate_thread_names.then(Titles::default);
-        let (users, policies, transcription) = (self.users, self.policies, self.transcription);
-        let shared = Shared { agents, runner, users, policies, transcription, titles, feed, options };
-        Ok(CopilotRuntime { shared: Arc::new(shared) })
+        self.assemble(|KeptHere { runner, users, policies, generate_thread_names }| {
+            let runner = runner.unwrap_or_else(|| Arc::new(MemoryRunner::new()));
+            let titles = generate_thread_names.then(Titles::default);
+            (users, Mode::Local(Local { runner, policies, titles }))
+        })
     }
 }
 
-impl fmt::Debug for Builder {
+impl Builder<KeptByPlatform> {
+    /// The runtime.
+    ///
+    /// # Errors
+    /// [`BuildError`] names the setting and what to do.
+    pub fn build(self) -> Result<CopilotRuntime, BuildError> {
+        self.assemble(|KeptByPlatform { intelligence, users }| {
+            (users, Mode::Platform(Box::new(Platform::new(intelligence))))
+        })
+    }
+}
+
+impl<Threads> fmt::Debug for Builder<Threads> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder").field("agents", &self.agents).field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for KeptHere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeptHere").field("users", &self.users).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for KeptByPlatform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeptByPlatform").field("users", &self.users).finish_non_exhaustive()
     }
 }

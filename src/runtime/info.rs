@@ -10,8 +10,9 @@ use futures_util::{FutureExt, poll};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use super::CopilotRuntime;
+use super::{CopilotRuntime, Mode};
 use crate::agent::{Agent, Agents};
+use crate::intelligence::{RuntimeEntitlements, license_status};
 
 /// How long an agent may take to say what it can do.
 const CAPABILITIES_WAIT: Duration = Duration::from_secs(5);
@@ -39,11 +40,21 @@ pub(crate) struct Info<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     single_route: Option<SingleRoute>,
     suggestions: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    intelligence: Option<RealtimeInfo<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inspector_metadata: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inspector_learning: Option<bool>,
     a2ui_enabled: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     a2ui: Option<A2uiInfo<'a>>,
     #[serde(rename = "openGenerativeUIEnabled")]
     open_generative_ui_enabled: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    license_status: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    runtime_entitlements: Option<RuntimeEntitlements>,
     /// Nothing leaves this process, so there is nothing to disable.
     telemetry_disabled: bool,
 }
@@ -56,6 +67,13 @@ struct AgentDescription<'a> {
     class_name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     capabilities: Option<Value>,
+}
+
+/// Where clients listen to the platform.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RealtimeInfo<'a> {
+    ws_url: &'a str,
 }
 
 #[derive(Debug, Serialize)]
@@ -90,19 +108,16 @@ impl CopilotRuntime {
     /// Describes the runtime to a client that asked at a mount of this kind.
     pub(crate) async fn info<'a>(&'a self, agents: &'a Agents, mount: Mount) -> Info<'a> {
         let options = &self.shared.options;
-        let has_threads = self.shared.runner.threads().is_some();
-        let threads = ThreadEndpoints {
-            list: has_threads,
-            inspect: has_threads,
-            mutations: has_threads,
-            ..ThreadEndpoints::default()
-        };
-        let described = join_all(agents.iter().map(|(name, agent)| describe(name, &**agent))).await;
+        let intelligence = self.intelligence();
+        let threads = self.thread_endpoints();
+        let described = join_all(agents.iter().map(|(name, agent)| describe(name, &**agent)));
+        let entitlements = async { Some(intelligence?.runtime_entitlements().await) };
+        let (described, entitlements) = tokio::join!(described, entitlements);
         Info {
             version: CopilotRuntime::version(),
             agents: described,
             audio_file_transcription_enabled: self.shared.transcription.is_some(),
-            mode: "sse",
+            mode: if intelligence.is_some() { "intelligence" } else { "sse" },
             thread_endpoints: match mount {
                 Mount::MultiRoute => threads,
                 Mount::SingleRoute => ThreadEndpoints::default(),
@@ -110,10 +125,30 @@ impl CopilotRuntime {
             single_route: (mount == Mount::SingleRoute)
                 .then_some(SingleRoute { resource_operations: true, thread_endpoints: threads }),
             suggestions: true,
+            intelligence: intelligence.map(|intelligence| RealtimeInfo { ws_url: intelligence.client_url() }),
+            inspector_metadata: intelligence.map(|_| true),
+            inspector_learning: intelligence
+                .and_then(|intelligence| intelligence.has_learning_container().then_some(true)),
             a2ui_enabled: options.a2ui.is_some(),
             a2ui: options.a2ui.as_ref().map(|a2ui| A2uiInfo { enabled: true, agents: a2ui.agents.as_deref() }),
             open_generative_ui_enabled: options.open_generative_ui,
+            license_status: entitlements.as_ref().map(license_status),
+            runtime_entitlements: entitlements,
             telemetry_disabled: true,
+        }
+    }
+}
+
+impl CopilotRuntime {
+    fn thread_endpoints(&self) -> ThreadEndpoints {
+        match &self.shared.mode {
+            Mode::Local(local) => {
+                let kept = local.runner.threads().is_some();
+                ThreadEndpoints { list: kept, inspect: kept, mutations: kept, realtime_metadata: false }
+            }
+            Mode::Platform(_) => {
+                ThreadEndpoints { list: true, inspect: true, mutations: true, realtime_metadata: true }
+            }
         }
     }
 }

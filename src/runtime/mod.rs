@@ -4,7 +4,9 @@
 mod builder;
 mod feed;
 mod info;
+mod local;
 mod names;
+mod platform;
 mod policies;
 mod threads;
 mod titles;
@@ -17,18 +19,18 @@ use http::HeaderMap;
 use http::request::Parts;
 
 use crate::agent::{Agent, AgentSource, Agents, ResolveError};
-use crate::agui::{Event, Frames, RunAgentInput};
-use crate::runner::{
-    AgentRunner, ConnectRequest, FrameStream, RunRequest, RunnerError, StopRequest, Stopped, codes, run_stateless,
-};
+use crate::agui::RunAgentInput;
+use crate::intelligence::Intelligence;
+use crate::runner::{FrameStream, PlatformStop, RunRequest, RunnerError, Stopped, run_stateless};
 use crate::transcription::TranscriptionService;
 
-pub use builder::{A2ui, BuildError, Builder};
+pub use builder::{A2ui, BuildError, Builder, KeptByPlatform, KeptHere};
 pub(crate) use feed::DebugFeed;
 pub(crate) use info::Mount;
-use policies::RequestPolicies;
+use local::Local;
+use platform::Platform;
+pub(crate) use platform::{Bootstrap, PlatformFailure};
 pub(crate) use threads::{Listing, ThreadChange, ThreadsError, ThreadsUnsupported};
-use titles::Titles;
 use users::Users;
 pub(crate) use users::{Caller, NoCaller};
 pub use users::{IdentifyError, User};
@@ -51,16 +53,41 @@ pub struct CopilotRuntime {
 
 struct Shared {
     agents: AgentSource,
-    runner: Arc<dyn AgentRunner>,
+    mode: Mode,
     users: Users,
-    policies: RequestPolicies,
     transcription: Option<Arc<dyn TranscriptionService>>,
-    /// Who asks agents for the titles of new threads, if that is on.
-    titles: Option<Titles>,
     /// Where the events of runs and connects can be watched, if it is on.
     feed: Option<DebugFeed>,
     options: Options,
 }
+
+/// Who keeps the threads. Nobody above this module asks.
+enum Mode {
+    Local(Local),
+    Platform(Box<Platform>),
+}
+
+/// How a run or a connect is answered.
+pub(crate) enum Reply {
+    /// The events themselves.
+    Stream(FrameStream),
+    /// With this the client listens to the events elsewhere.
+    Bootstrap(Bootstrap),
+    /// There is nothing to listen to.
+    Nothing,
+}
+
+/// Why a run was not stopped.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StopFailure {
+    #[error(transparent)]
+    Runner(#[from] RunnerError),
+    #[error(transparent)]
+    Platform(#[from] PlatformFailure),
+}
+
+/// A thread whose run the caller may stop: what the runner calls it.
+pub(crate) struct Stoppable(String);
 
 #[derive(Clone, Debug)]
 struct Options {
@@ -92,12 +119,20 @@ impl CopilotRuntime {
     /// Refuses new runs, stops the active ones, and waits for them at most this long. Watchers see each run's
     /// `RUN_ERROR` with the code `RUNTIME_SHUTDOWN`.
     pub async fn shutdown(&self, deadline: Duration) {
-        if let Some(titles) = &self.shared.titles {
-            titles.close().await;
+        match &self.shared.mode {
+            Mode::Local(local) => local.shutdown(deadline).await,
+            Mode::Platform(platform) => platform.shutdown(deadline).await,
         }
-        self.shared.runner.shutdown(deadline).await;
         if let Some(feed) = &self.shared.feed {
             feed.close();
+        }
+    }
+
+    /// The platform, where it keeps the threads.
+    pub(crate) fn intelligence(&self) -> Option<&Intelligence> {
+        match &self.shared.mode {
+            Mode::Local(_) => None,
+            Mode::Platform(platform) => Some(&platform.intelligence),
         }
     }
 
@@ -112,66 +147,46 @@ impl CopilotRuntime {
         Ok(agents.get(name).map(|(id, agent)| FoundAgent { id: id.clone(), agent: agent.clone() }))
     }
 
-    /// Starts a run on a thread of the caller and watches it. A run that cannot start is a stream with one
-    /// `RUN_ERROR`: the answer is 200 either way (upstream's is an empty stream, which clients take for success:
-    /// chapter 14, row 8).
+    /// Starts a run on a thread of the caller.
     pub(crate) async fn run(
         &self,
         caller: &Caller,
         found: FoundAgent,
         input: RunAgentInput,
+        head: &Parts,
         headers: HeaderMap,
-    ) -> FrameStream {
-        let agent_id = found.id.clone();
-        let (owner, name) = (caller.owner().clone(), names::fallback(&input.messages));
-        let when_busy = self.shared.policies.chosen(&input);
-        let request = RunRequest { owner, name, when_busy, headers, ..RunRequest::new(found.id, found.agent, input) };
-        let title = match (&self.shared.titles, self.shared.runner.threads()) {
-            (Some(titles), Some(store)) => titles.wanted(store, &request).await,
-            _ => None,
-        };
-        let (thread_id, run_id) = (request.input.thread_id.clone(), request.input.run_id.clone());
-        let stream = match self.shared.runner.run(request).await {
-            Ok(stream) => {
-                if let (Some(titles), Some(title)) = (&self.shared.titles, title) {
-                    titles.write(title, self.shared.runner.clone());
-                }
-                stream
+    ) -> Result<Reply, PlatformFailure> {
+        match &self.shared.mode {
+            Mode::Local(local) => {
+                let agent_id = found.id.clone();
+                let stream = local.run(caller, found, input, headers).await;
+                Ok(Reply::Stream(self.shown(caller, &agent_id, stream)))
             }
-            Err(refused) => {
-                tracing::warn!(
-                    thread.id = thread_id,
-                    user.id = %caller.owner(),
-                    run.id = run_id,
-                    code = refused.code(),
-                    "the run was refused: {refused}"
-                );
-                one_error(&refused.to_string(), refused.code())
+            Mode::Platform(platform) => {
+                Box::pin(platform.run(caller, found, input, head, headers)).await.map(Reply::Bootstrap)
             }
-        };
-        self.shown(caller, &agent_id, stream)
+        }
     }
 
-    /// Replays a thread of the caller and follows its active run, behind an event if the client has seen one. A
-    /// failing runner is a stream with one `RUN_ERROR`.
+    /// Lets the client see a thread of the caller and follow its active run.
     pub(crate) async fn connect(
         &self,
         caller: &Caller,
         found: &FoundAgent,
         thread_id: &str,
         last_seen: Option<String>,
-    ) -> FrameStream {
-        let request = ConnectRequest { last_seen, ..ConnectRequest::new(caller.thread(thread_id)) };
-        let stream = self.shared.runner.connect(request).await.unwrap_or_else(|failure| {
-            tracing::error!(
-                thread.id = thread_id,
-                user.id = %caller.owner(),
-                error = %failure,
-                "the runner could not replay the thread"
-            );
-            one_error(&failure.to_string(), codes::RUNNER_FAILED)
-        });
-        self.shown(caller, &found.id, stream)
+    ) -> Result<Reply, PlatformFailure> {
+        match &self.shared.mode {
+            Mode::Local(local) => {
+                let stream = local.connect(caller, thread_id, last_seen).await;
+                Ok(Reply::Stream(self.shown(caller, &found.id, stream)))
+            }
+            // What the client has seen, it tells the platform.
+            Mode::Platform(platform) => {
+                let connected = platform.connect(caller, &found.id, thread_id).await?;
+                Ok(connected.map_or(Reply::Nothing, Reply::Bootstrap))
+            }
+        }
     }
 
     /// Lets the caller's debug feed see a stream, where there is one.
@@ -194,14 +209,36 @@ impl CopilotRuntime {
         run_stateless(RunRequest { owner, headers, ..RunRequest::new(found.id, found.agent, input) })
     }
 
-    /// Asks a run on a thread of the caller to end.
+    /// The thread of an id, if the caller may stop what an agent runs on it. Asked before anything is said about
+    /// agents.
+    pub(crate) async fn stoppable(
+        &self,
+        caller: &Caller,
+        agent_id: &str,
+        thread_id: &str,
+    ) -> Result<Stoppable, PlatformFailure> {
+        match &self.shared.mode {
+            Mode::Local(_) => Ok(Stoppable(thread_id.to_owned())),
+            Mode::Platform(platform) => platform.stoppable(caller, agent_id, thread_id).await.map(Stoppable),
+        }
+    }
+
+    /// Ends a run on a thread of the caller. Where the platform keeps the thread, it has the end when this returns.
     pub(crate) async fn stop(
         &self,
         caller: &Caller,
-        thread_id: &str,
+        thread: &Stoppable,
         run_id: Option<String>,
-    ) -> Result<Stopped, RunnerError> {
-        self.shared.runner.stop(StopRequest { thread: caller.thread(thread_id), run_id }).await
+    ) -> Result<Stopped, StopFailure> {
+        match &self.shared.mode {
+            Mode::Local(local) => Ok(local.stop(caller, &thread.0, run_id).await?),
+            Mode::Platform(platform) => match platform.stop(&thread.0, run_id.as_deref()).await {
+                PlatformStop::Stopped => Ok(Stopped::Stopping),
+                PlatformStop::NoActiveRun => Ok(Stopped::NoActiveRun),
+                PlatformStop::OtherRun => Ok(Stopped::OtherRun),
+                PlatformStop::Unacknowledged => Err(PlatformFailure::StopUnacknowledged.into()),
+            },
+        }
     }
 
     pub(crate) fn transcription(&self) -> Option<&dyn TranscriptionService> {
@@ -213,17 +250,13 @@ impl CopilotRuntime {
     }
 
     pub(crate) fn memory_routes_exposed(&self) -> bool {
-        self.shared.options.expose_memory_routes
+        let has_policy = self.intelligence().is_some_and(Intelligence::has_memory_policy);
+        has_policy || self.shared.options.expose_memory_routes
     }
 
     pub(crate) fn debug_feed(&self) -> Option<&DebugFeed> {
         self.shared.feed.as_ref()
     }
-}
-
-/// A stream that says why there is nothing else to say.
-fn one_error(message: &str, code: &str) -> FrameStream {
-    Box::pin(tokio_stream::once(Frames::of(&[Event::run_error(message, code)])))
 }
 
 impl std::fmt::Debug for Shared {

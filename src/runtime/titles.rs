@@ -1,5 +1,6 @@
 //! Asks agents for the titles of new threads, in the background (intelligence.md 2.8).
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,14 +10,14 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, debug, info_span, warn};
+use tracing::{Instrument, Span, debug, info_span, warn};
 use uuid::Uuid;
 
 use super::names;
 use crate::agent::Agent;
 use crate::agui::{Event, EventKind, Message, MessageList, RunAgentInput};
 use crate::runner::{
-    AgentRunner, FrameStream, RunRequest, StoreError, ThreadKey, ThreadPatch, ThreadStore, run_stateless,
+    AgentRunner, FrameStream, Owner, RunRequest, StoreError, ThreadKey, ThreadPatch, ThreadStore, run_stateless,
 };
 
 /// How often an agent is asked.
@@ -35,15 +36,21 @@ pub(super) struct Titles {
     closing: CancellationToken,
 }
 
-/// A title to be written, for a thread that is new.
-pub(super) struct Title {
-    thread: ThreadKey,
-    /// What the thread is called meanwhile.
-    fallback: Arc<str>,
+/// What an agent is asked, on no thread of anybody's.
+pub(super) struct Question {
+    owner: Owner,
     agent_id: Arc<str>,
     agent: Arc<dyn Agent>,
     headers: HeaderMap,
     prompt: Vec<Message>,
+}
+
+/// A title to be written, for a thread that is new in the store.
+pub(super) struct Title {
+    thread: ThreadKey,
+    /// What the thread is called meanwhile.
+    fallback: Arc<str>,
+    question: Question,
 }
 
 impl Titles {
@@ -59,25 +66,24 @@ impl Titles {
                 return None;
             }
         }
-        Some(Title {
-            thread,
-            fallback,
-            agent_id: request.agent_id.clone(),
-            agent: request.agent.clone(),
-            headers: request.headers.clone(),
-            prompt: names::prompt(&request.input.messages)?,
-        })
+        Some(Title { thread, fallback, question: Question::about(request)? })
     }
 
-    /// Writes a title. Nobody waits for it but [`Titles::close`].
+    /// Writes a title into the store. Nobody waits for it but [`Titles::close`].
     pub(super) fn write(&self, title: Title, runner: Arc<dyn AgentRunner>) {
-        let closing = self.closing.clone();
         let span = info_span!("title", thread.id = %title.thread.id, user.id = %title.thread.owner);
-        let work = async move {
-            let written = closing.run_until_cancelled(title.write(&*runner)).await;
-            if let Some(Err(failure)) = written {
+        self.spawn(span, async move {
+            if let Err(failure) = title.write(&*runner).await {
                 warn!(error = %failure, "the title could not be kept");
             }
+        });
+    }
+
+    /// Does what ends in a title, until [`Titles::close`].
+    pub(super) fn spawn(&self, span: Span, work: impl Future<Output = ()> + Send + 'static) {
+        let closing = self.closing.clone();
+        let work = async move {
+            closing.run_until_cancelled(work).await;
         };
         self.tasks.spawn(work.instrument(span));
     }
@@ -90,16 +96,27 @@ impl Titles {
     }
 }
 
-impl Title {
-    async fn write(self, runner: &dyn AgentRunner) -> Result<(), StoreError> {
-        let Some(store) = runner.threads() else { return Ok(()) };
+impl Question {
+    /// The question what a run's thread is about; `None` if nothing was said.
+    pub(super) fn about(request: &RunRequest) -> Option<Question> {
+        Some(Question {
+            owner: request.owner.clone(),
+            agent_id: request.agent_id.clone(),
+            agent: request.agent.clone(),
+            headers: request.headers.clone(),
+            prompt: names::prompt(&request.input.messages)?,
+        })
+    }
+
+    /// The agent's title; `None` if it has none after a few attempts.
+    pub(super) async fn answer(&self) -> Option<String> {
         for _ in 0..ATTEMPTS {
             if let Ok(Some(title)) = tokio::time::timeout(WAIT, self.ask()).await {
-                return self.keep(store, title.into()).await;
+                return Some(title);
             }
         }
-        debug!("the agent answered with no title; the thread keeps its first name");
-        Ok(())
+        debug!("the agent answered with no title");
+        None
     }
 
     /// The agent's answer, if it has a title. It is asked on no thread, so that nothing of this is kept.
@@ -108,17 +125,21 @@ impl Title {
         input.state = RawValue::from_string("{}".to_owned()).ok();
         input.messages.clone_from(&self.prompt);
         let request = RunRequest {
-            owner: self.thread.owner.clone(),
+            owner: self.owner.clone(),
             headers: self.headers.clone(),
             ..RunRequest::new(self.agent_id.clone(), self.agent.clone(), input)
         };
         title_in(run_stateless(request)).await
     }
+}
 
+impl Title {
     /// Names the thread, unless somebody has named it meanwhile or it is gone.
-    async fn keep(&self, store: &dyn ThreadStore, title: Arc<str>) -> Result<(), StoreError> {
+    async fn write(self, runner: &dyn AgentRunner) -> Result<(), StoreError> {
+        let Some(store) = runner.threads() else { return Ok(()) };
+        let Some(title) = self.question.answer().await else { return Ok(()) };
         let patch = ThreadPatch {
-            name: Some(Some(title)),
+            name: Some(Some(title.into())),
             if_named: Some(Some(self.fallback.clone())),
             ..ThreadPatch::default()
         };

@@ -68,6 +68,11 @@ impl Caller {
         &self.0
     }
 
+    /// The id the platform knows the caller by; empty where users are not told apart.
+    pub(super) fn user_id(&self) -> &str {
+        self.0.as_str()
+    }
+
     /// The caller's thread of an id, whether there is one or not.
     pub(super) fn thread(&self, id: &str) -> ThreadKey {
         ThreadKey::new(self.0.clone(), id)
@@ -141,8 +146,9 @@ async fn identified(identify: &Identify, head: &Parts) -> Result<Caller, NoCalle
     Ok(Caller(Owner::of(user.id)))
 }
 
-/// What the contract takes for an id (intelligence.md 2.1). It is never empty, so no user is the anonymous owner.
-fn is_identifier(id: &str) -> bool {
+/// What the contract takes for the id of a user or agent (intelligence.md 2.1). It is never empty, so no user is the
+/// anonymous owner.
+pub(super) fn is_identifier(id: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.@:=-".contains(&byte);
     (1..=MAX_ID).contains(&id.len()) && id.bytes().all(is_allowed)
 }

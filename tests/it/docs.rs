@@ -27,7 +27,7 @@ fn error_codes_are_those_of_the_source() {
 fn error_codes_are_those_of_the_api() {
     use copilotkit_runtime::runner::codes::{
         AGENT_PANICKED, INCOMPLETE_STREAM, QUEUE_FULL, QUEUE_TIMEOUT, RUN_INTERRUPTED, RUN_TOO_LARGE, RUNNER_FAILED,
-        RUNTIME_SHUTDOWN, STORE_FAILED, THREAD_BUSY,
+        RUNTIME_SHUTDOWN, STORE_FAILED, THREAD_BUSY, THREAD_DELETED,
     };
     let of_runner = [
         AGENT_PANICKED,
@@ -40,6 +40,7 @@ fn error_codes_are_those_of_the_api() {
         RUNTIME_SHUTDOWN,
         STORE_FAILED,
         THREAD_BUSY,
+        THREAD_DELETED,
     ];
     let of_http_agents = ["AGENT_CONNECT_TIMEOUT", "AGENT_IDLE_TIMEOUT", "AGENT_TOTAL_TIMEOUT"];
     let all: BTreeSet<String> = of_runner.into_iter().chain(of_http_agents).map(str::to_owned).collect();

@@ -6,6 +6,7 @@ mod interleavings;
 mod kept;
 mod leases;
 mod processes;
+mod removal;
 mod resume;
 mod runs;
 mod stops;
@@ -22,8 +23,8 @@ use copilotkit_runtime::agui::{Compactor, Ending, Event, EventKind, Finalizer, F
 use copilotkit_runtime::runner::{
     ActiveRun, AgentRunner, AskedStop, BeginError, Begun, ConnectRequest, FrameStream, History, LiveRunner,
     MemoryLimits, MemoryRunner, MemoryStore, NewRun, OpenRun, Owner, RunOptions, RunRefused, RunRequest, Said,
-    SealedRun, StopRequest, Stopped, StoreError, ThreadEntry, ThreadKey, ThreadList, ThreadPatch, ThreadQuery,
-    ThreadStore, WhenBusy, WhenUnwatched, codes,
+    SealedRun, StopKind, StopRequest, Stopped, StoreError, ThreadEntry, ThreadKey, ThreadList, ThreadPatch,
+    ThreadQuery, ThreadStore, WhenBusy, WhenUnwatched, codes,
 };
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;

@@ -9,7 +9,7 @@ use http::{Method, Request};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::serve::{Puppet, call, get, post, puppets, soon};
+use crate::serve::{Puppet, call, get, post, puppets};
 
 /// A runtime whose agent the test leads, also where it is asked for titles.
 struct Naming {
@@ -182,6 +182,8 @@ async fn a_title_finds_a_thread_that_is_still_beginning() {
     use copilotkit_runtime::agent::FunctionAgent;
     use copilotkit_runtime::runner::SqliteRunner;
     use futures_util::stream;
+
+    use crate::serve::soon;
 
     let dir = tempfile::tempdir().unwrap();
     let agent = FunctionAgent::new(|call| {

@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use super::{Call, read};
 use crate::agui::RunAgentInput;
 use crate::http::body::Response;
-use crate::http::error::{ApiError, reply};
+use crate::http::error::{self, ApiError, empty, fresh, reply};
 use crate::http::fields;
 use crate::http::handler::Face;
 use crate::http::stream::sse_response;
 use crate::runner::Stopped;
-use crate::runtime::{Caller, FoundAgent};
+use crate::runtime::{Caller, FoundAgent, Reply, StopFailure};
 
 const RUN_FAILED: &str = "Failed to run agent";
 const STOP_FAILED: &str = "Failed to stop agent";
@@ -21,16 +21,14 @@ pub(super) async fn run(face: &Face, caller: &Caller, agent_id: &str, call: Call
     let agent = find(face, &call.head, agent_id, Some(RUN_FAILED)).await?;
     let input = read_input(face, call.body).await?;
     let headers = face.forwarding.forwarded(&call.head.headers);
-    let events = face.runtime.run(caller, agent, input, headers).await;
-    Ok(sse_response(events, face.runtime.keep_alive()))
+    Ok(answer(face, face.runtime.run(caller, agent, input, &call.head, headers).await?))
 }
 
 pub(super) async fn connect(face: &Face, caller: &Caller, agent_id: &str, call: Call) -> Result<Response, ApiError> {
     let agent = find(face, &call.head, agent_id, Some(RUN_FAILED)).await?;
     let body = read(face, call.body).await?;
     let thread_id = RunAgentInput::parse(&body)?.thread_id;
-    let events = face.runtime.connect(caller, &agent, &thread_id, last_seen(&call.head, &body)).await;
-    Ok(sse_response(events, face.runtime.keep_alive()))
+    Ok(answer(face, face.runtime.connect(caller, &agent, &thread_id, last_seen(&call.head, &body)).await?))
 }
 
 pub(super) async fn suggest(face: &Face, caller: &Caller, agent_id: &str, call: Call) -> Result<Response, ApiError> {
@@ -47,11 +45,14 @@ pub(super) async fn stop(
     thread_id: &str,
     call: Call,
 ) -> Result<Response, ApiError> {
-    // Before the agent, unlike run: rest-sse.md chapter 9.
+    // Both before the agent, unlike run: rest-sse.md chapter 9, intelligence.md 2.5.
     let run_id = stop_target(&read(face, call.body).await?)?;
+    let thread = face.runtime.stoppable(caller, agent_id, thread_id).await?;
     find(face, &call.head, agent_id, Some(STOP_FAILED)).await?;
-    let stopped = face.runtime.stop(caller, thread_id, run_id.clone()).await;
-    let stopped = stopped.map_err(|failure| ApiError::Handler(STOP_FAILED, failure.to_string()))?;
+    let stopped = face.runtime.stop(caller, &thread, run_id.clone()).await.map_err(|failure| match failure {
+        StopFailure::Runner(failure) => ApiError::Handler(STOP_FAILED, failure.to_string()),
+        StopFailure::Platform(failure) => failure.into(),
+    })?;
     let not_stopped = |message: String| json!({"stopped": false, "message": message});
     let answer = match stopped {
         Stopped::Stopping => json!({
@@ -67,6 +68,15 @@ pub(super) async fn stop(
         },
     };
     Ok(reply(StatusCode::OK, &answer))
+}
+
+/// What a run or a connect answers.
+fn answer(face: &Face, reply: Reply) -> Response {
+    match reply {
+        Reply::Stream(events) => sse_response(events, face.runtime.keep_alive()),
+        Reply::Bootstrap(bootstrap) => fresh(error::reply(StatusCode::OK, &bootstrap)),
+        Reply::Nothing => empty(StatusCode::NO_CONTENT),
+    }
 }
 
 /// The event a client wants to go on behind: what an `EventSource` says by itself, or the body's

@@ -132,7 +132,7 @@ pub(super) async fn handle(face: &Face, route: &Route, call: Call) -> Result<Res
         Route::ThreadUpdate { thread_id } => Box::pin(threads::update(face, caller()?, thread_id, call.body)).await,
         Route::ThreadArchive { thread_id } => Box::pin(threads::archive(face, caller()?, thread_id, call.body)).await,
         Route::ThreadsClear => threads::clear(face, caller()?).await,
-        Route::ThreadsSubscribe => threads::subscribe(),
+        Route::ThreadsSubscribe => threads::subscribe(face, caller()?).await,
         Route::MemoriesList | Route::MemoriesRecall | Route::MemoriesSubscribe | Route::MemoryMutate { .. } => {
             intelligence::memories()
         }

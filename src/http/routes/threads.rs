@@ -1,6 +1,7 @@
 //! `GET /threads…`, `PATCH`, `DELETE` and `archive` of a thread, `POST /threads/clear`
 //! (rest-sse.md chapter 9, intelligence.md 2.6). Everything is the caller's own.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::StatusCode;
@@ -9,21 +10,18 @@ use serde_json::json;
 
 use super::read;
 use crate::http::body::{Body, Response};
-use crate::http::error::{ApiError, InvalidThreadRequest, empty, json_bytes, needs, reply};
+use crate::http::error::{ApiError, InvalidThreadRequest, empty, json_bytes, reply};
 use crate::http::fields::{self, NotJson};
 use crate::http::handler::Face;
 use crate::runtime::{Caller, Listing, ThreadChange};
 
-/// How many threads a page has at most, and where the client names no limit: as many as the reference runtime ever
-/// has, so that a client that knows no pages sees as many as there.
-const PAGE: usize = 1000;
 /// The longest name a thread can be given.
 const MAX_NAME: usize = 1000;
 
 pub(super) async fn list(face: &Face, caller: &Caller, head: &Parts) -> Result<Response, ApiError> {
     let threads = face.runtime.threads(caller)?;
     let listing = listing(head.uri.query().unwrap_or_default())?;
-    Ok(reply(StatusCode::OK, &threads.list(listing).await?))
+    Ok(json_bytes(StatusCode::OK, threads.list(listing).await?))
 }
 
 pub(super) async fn messages(face: &Face, caller: &Caller, thread_id: &str) -> Result<Response, ApiError> {
@@ -38,26 +36,26 @@ pub(super) async fn events(face: &Face, caller: &Caller, thread_id: &str) -> Res
 
 pub(super) async fn state(face: &Face, caller: &Caller, thread_id: &str) -> Result<Response, ApiError> {
     let threads = face.runtime.threads(caller)?;
-    Ok(reply(StatusCode::OK, &threads.state(thread_id).await?))
+    Ok(json_bytes(StatusCode::OK, threads.state(thread_id).await?))
 }
 
 pub(super) async fn update(face: &Face, caller: &Caller, thread_id: &str, body: Body) -> Result<Response, ApiError> {
     let threads = face.runtime.threads(caller)?;
-    let change = change(&read(face, body).await?)?;
-    Ok(reply(StatusCode::OK, &threads.change(thread_id, change).await?))
+    let (agent_id, change) = change(&read(face, body).await?)?;
+    Ok(json_bytes(StatusCode::OK, threads.change(thread_id, &agent_id, change).await?))
 }
 
 pub(super) async fn archive(face: &Face, caller: &Caller, thread_id: &str, body: Body) -> Result<Response, ApiError> {
     let threads = face.runtime.threads(caller)?;
-    check_agent(&read(face, body).await?)?;
-    threads.change(thread_id, ThreadChange { archived: Some(true), ..ThreadChange::default() }).await?;
+    let agent_id = agent_id(&read(face, body).await?)?;
+    threads.archive(thread_id, &agent_id).await?;
     Ok(reply(StatusCode::OK, &json!({"threadId": thread_id, "archived": true})))
 }
 
 pub(super) async fn delete(face: &Face, caller: &Caller, thread_id: &str, body: Body) -> Result<Response, ApiError> {
     let threads = face.runtime.threads(caller)?;
-    check_agent(&read(face, body).await?)?;
-    threads.delete(thread_id).await?;
+    let agent_id = agent_id(&read(face, body).await?)?;
+    threads.delete(thread_id, &agent_id).await?;
     Ok(reply(StatusCode::OK, &json!({"threadId": thread_id, "deleted": true})))
 }
 
@@ -69,9 +67,9 @@ pub(super) async fn clear(face: &Face, caller: &Caller) -> Result<Response, ApiE
     Ok(empty(StatusCode::NO_CONTENT))
 }
 
-/// There is no realtime channel to subscribe to.
-pub(super) fn subscribe() -> Result<Response, ApiError> {
-    Err(ApiError::NeedsIntelligence(needs::THREADS))
+pub(super) async fn subscribe(face: &Face, caller: &Caller) -> Result<Response, ApiError> {
+    let join_token = face.runtime.threads(caller)?.subscribe().await?;
+    Ok(reply(StatusCode::OK, &json!({"joinToken": join_token})))
 }
 
 /// The threads a query asks for. Of a parameter that is there twice, the first counts; empty ones are none.
@@ -81,31 +79,30 @@ fn listing(query: &str) -> Result<Listing, InvalidThreadRequest> {
         found.map(|(_, value)| value.into_owned()).filter(|value| !value.is_empty())
     };
     let limit = match parameter("limit") {
-        Some(limit) => limit.parse().ok().filter(|limit| *limit > 0).ok_or(InvalidThreadRequest::Limit)?,
-        None => PAGE,
+        Some(limit) => Some(limit.parse().ok().filter(|limit| *limit > 0).ok_or(InvalidThreadRequest::Limit)?),
+        None => None,
     };
-    let after = parameter("cursor").map(|cursor| cursor.parse()).transpose();
     Ok(Listing {
         agent_id: parameter("agentId"),
         include_archived: parameter("includeArchived").as_deref() == Some("true"),
         matching: parameter("query"),
-        limit: limit.min(PAGE),
-        after: after.map_err(|_| InvalidThreadRequest::Cursor)?,
+        limit,
+        after: parameter("cursor"),
     })
 }
 
-/// Checks that a body names an agent, as the contract demands and every client does. Which one makes no difference:
-/// a thread may be used with several.
-fn check_agent(body: &[u8]) -> Result<(), InvalidThreadRequest> {
+/// The agent a body names, as the contract demands and every client does. To threads kept here it makes no
+/// difference: one may be used with several.
+fn agent_id(body: &[u8]) -> Result<String, InvalidThreadRequest> {
     let text = fields::text(body);
     let [agent_id] = fields::read(&text, ["agentId"]).map_err(not_json)?;
-    let named = agent_id.and_then(fields::string).is_some_and(|agent_id| !agent_id.trim().is_empty());
-    if named { Ok(()) } else { Err(InvalidThreadRequest::NoAgentId) }
+    let named = agent_id.and_then(fields::string).filter(|agent_id| !agent_id.trim().is_empty());
+    named.map(Cow::into_owned).ok_or(InvalidThreadRequest::NoAgentId)
 }
 
 /// What a body asks to change.
-fn change(body: &[u8]) -> Result<ThreadChange, InvalidThreadRequest> {
-    check_agent(body)?;
+fn change(body: &[u8]) -> Result<(String, ThreadChange), InvalidThreadRequest> {
+    let agent_id = agent_id(body)?;
     let text = fields::text(body);
     let [name, archived] = fields::read(&text, ["name", "archived"]).map_err(not_json)?;
     let name = match name {
@@ -122,7 +119,7 @@ fn change(body: &[u8]) -> Result<ThreadChange, InvalidThreadRequest> {
         Some("false") => Some(false),
         Some(_) => return Err(unfit("archived: expected true or false".to_owned())),
     };
-    Ok(ThreadChange { name, archived })
+    Ok((agent_id, ThreadChange { name, archived }))
 }
 
 fn not_json(NotJson: NotJson) -> InvalidThreadRequest {
@@ -140,37 +137,33 @@ mod tests {
     #[test]
     fn a_list_is_a_page_of_what_is_asked_for() {
         let all = listing("").unwrap();
-        assert_eq!((all.limit, all.include_archived), (PAGE, false));
+        assert_eq!((all.limit, all.include_archived), (None, false));
         assert!(all.agent_id.is_none() && all.matching.is_none() && all.after.is_none());
         let some = listing("agentId=a%20b&limit=2&includeArchived=true&query=rome+trip&cursor=1f-2&agentId=c").unwrap();
         assert_eq!(some.agent_id.as_deref(), Some("a b"));
-        assert_eq!((some.limit, some.include_archived), (2, true));
+        assert_eq!((some.limit, some.include_archived), (Some(2), true));
         assert_eq!(some.matching.as_deref(), Some("rome trip"));
-        assert_eq!(some.after.map(|after| after.to_string()).as_deref(), Some("1f-2"));
-        assert_eq!(listing("limit=999999").unwrap().limit, PAGE);
+        assert_eq!(some.after.as_deref(), Some("1f-2"));
         for query in ["agentId=&limit=&cursor=&query=&includeArchived=", "includeArchived=TRUE", "includeArchived=1"] {
             let none = listing(query).unwrap();
-            assert_eq!((none.limit, none.include_archived, none.agent_id), (PAGE, false, None), "{query}");
+            assert_eq!((none.limit, none.include_archived, none.agent_id), (None, false, None), "{query}");
         }
     }
 
     #[test]
-    fn a_limit_or_cursor_that_is_none_is_refused() {
+    fn a_limit_that_is_none_is_refused() {
         for limit in ["0", "-1", "1.5", "x", "NaN", "99999999999999999999999"] {
             assert_eq!(listing(&format!("limit={limit}")).unwrap_err(), InvalidThreadRequest::Limit, "{limit}");
-        }
-        for cursor in ["x", "1", "-", "%00"] {
-            assert_eq!(listing(&format!("cursor={cursor}")).unwrap_err(), InvalidThreadRequest::Cursor, "{cursor}");
         }
     }
 
     #[test]
     fn a_change_is_read_from_its_three_fields_alone() {
-        let read = |body: &str| change(body.as_bytes());
-        assert_eq!(read(r#"{"agentId":"a","userId":"eve","x":[1]}"#), Ok(ThreadChange::default()));
+        let read = |body: &str| change(body.as_bytes()).map(|(agent_id, change)| (agent_id == "a").then_some(change));
+        assert_eq!(read(r#"{"agentId":"a","userId":"eve","x":[1]}"#), Ok(Some(ThreadChange::default())));
         let renamed = ThreadChange { name: Some(Some("Rome".into())), archived: Some(false) };
-        assert_eq!(read(r#"{"agentId":"a","name":"Rome","archived":false}"#), Ok(renamed));
-        assert_eq!(read(r#"{"agentId":"a","name":null}"#).unwrap().name, Some(None));
+        assert_eq!(read(r#"{"agentId":"a","name":"Rome","archived":false}"#), Ok(Some(renamed)));
+        assert_eq!(read(r#"{"agentId":"a","name":null}"#).unwrap().unwrap().name, Some(None));
         assert!(read(&format!(r#"{{"agentId":"a","name":"{}"}}"#, "ü".repeat(MAX_NAME))).is_ok());
     }
 

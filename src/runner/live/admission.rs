@@ -12,7 +12,7 @@ use tracing::info;
 
 use super::run::{LiveRun, Phase, StopReason};
 use super::{Shared, WhenBusy};
-use crate::runner::{AskedStop, BeginError, Begun, NewRun, RunRefused, StoreError, ThreadKey};
+use crate::runner::{AskedStop, BeginError, Begun, NewRun, RunRefused, StopKind, StoreError, ThreadKey};
 
 /// How often a run of another process is looked at.
 pub(super) const LOOK: Duration = Duration::from_millis(25);
@@ -28,6 +28,13 @@ struct Place {
     holder: Arc<LiveRun>,
     /// Those behind it, the next one first.
     waiting: VecDeque<Arc<LiveRun>>,
+}
+
+impl Place {
+    /// The one whose turn it is, and those that wait.
+    fn runs(&self) -> impl DoubleEndedIterator<Item = &Arc<LiveRun>> {
+        std::iter::once(&self.holder).chain(&self.waiting)
+    }
 }
 
 /// Whom a stop means.
@@ -124,9 +131,8 @@ impl Places {
         let places = self.places.lock();
         let Some(place) = places.get(thread) else { return Meant::Elsewhere };
         let here = place.holder.phase() != Phase::WaitingElsewhere;
-        let mut runs = std::iter::once(&place.holder).chain(&place.waiting);
         let found = match run_id {
-            Some(id) => runs.find(|run| *run.run_id == *id),
+            Some(id) => place.runs().find(|run| *run.run_id == *id),
             None => Some(&place.holder).filter(|_| here),
         };
         match found {
@@ -139,7 +145,29 @@ impl Places {
     /// Every run, those that wait included.
     pub(super) fn all(&self) -> Vec<Arc<LiveRun>> {
         let places = self.places.lock();
-        places.values().flat_map(|place| std::iter::once(&place.holder).chain(&place.waiting)).cloned().collect()
+        places.values().flat_map(Place::runs).cloned().collect()
+    }
+
+    /// Somebody else asks a run to stop.
+    pub(super) fn are_asked(&self, stop: &AskedStop) {
+        let Some(run) = self.holder(&stop.run.thread).filter(|holder| holder.is_asked(stop)) else { return };
+        match stop.how {
+            StopKind::End => drop(run.ask_to_stop(StopReason::User)),
+            StopKind::Forget => drop(run.ask_to_stop(StopReason::RolledBack)),
+            StopKind::Delete => self.end(|thread| *thread == stop.run.thread),
+        }
+    }
+
+    /// Ends what runs on threads, and what waits for them, as they are deleted.
+    pub(super) fn end(&self, is_deleted: impl Fn(&ThreadKey) -> bool) {
+        let places = self.places.lock();
+        let deleted = places.iter().filter(|(thread, _)| is_deleted(thread));
+        // Those that wait first: no turn is to come while the one before ends.
+        let runs: Vec<_> = deleted.flat_map(|(_, place)| place.runs().rev()).cloned().collect();
+        drop(places);
+        for run in runs {
+            run.ask_to_stop(StopReason::Deleted);
+        }
     }
 
     /// How many threads are held.
@@ -167,7 +195,7 @@ pub(super) async fn free_from_lost(shared: &Shared, thread: &ThreadKey) -> bool 
     }
 }
 
-async fn stop_lost(shared: &Shared, thread: &ThreadKey) -> Option<Arc<LiveRun>> {
+pub(super) async fn stop_lost(shared: &Shared, thread: &ThreadKey) -> Option<Arc<LiveRun>> {
     let holder = shared.places.holder(thread)?;
     let run = holder.log.run()?;
     // A store that fails tells nothing.
@@ -195,7 +223,9 @@ pub(super) async fn begin(shared: &Shared, run: &LiveRun, new: NewRun) -> Result
     loop {
         match shared.store.begin(new.clone()).await {
             Ok(begun) => {
-                run.begun(&begun.run);
+                if let Some(stop) = run.begun(&begun.run) {
+                    shared.places.are_asked(&stop);
+                }
                 return Ok(begun);
             }
             Err(BeginError::Store(failure)) => return Err(NotBegun::Store(failure)),
@@ -219,8 +249,8 @@ async fn other_process(shared: &Shared, run: &LiveRun, interrupted: &mut Option<
     let store = &shared.store;
     while let Some(active) = store.active(&run.log.thread).await.map_err(NotBegun::Store)? {
         if run.interrupts() && interrupted.replace(active.run.number) != Some(active.run.number) {
-            let forget = run.when_busy == WhenBusy::Rollback;
-            store.ask_to_stop(AskedStop { run: active.run, forget }).await.map_err(NotBegun::Store)?;
+            let how = if run.when_busy == WhenBusy::Rollback { StopKind::Forget } else { StopKind::End };
+            store.ask_to_stop(AskedStop { run: active.run, how }).await.map_err(NotBegun::Store)?;
         }
         tokio::time::sleep(LOOK).await;
     }

@@ -120,6 +120,9 @@ async fn execute(shared: &Arc<Shared>, run: &Arc<LiveRun>, work: Box<Work>) -> L
         Err(NotBegun::QueueTimeout) => {
             return Last::failed("The run waited for its thread as long as it may", codes::QUEUE_TIMEOUT);
         }
+        Err(NotBegun::Stopped) if run.stop_reason() == Some(StopReason::Deleted) => {
+            return Last::failed("The thread was deleted while the run waited for it", codes::THREAD_DELETED);
+        }
         Err(NotBegun::Stopped) => {
             let mut nothing_said = Finalizer::new(thread_id, &run.run_id);
             let events = nothing_said.close(ending(Ok(AgentEnd::Stopped), run.stop_reason()));
@@ -350,8 +353,8 @@ impl Progress<'_> {
         self.pipeline.close(ending(end, reason), &mut self.said);
         self.said.release();
         let frames = self.said.ready.finish();
-        let rolled_back = self.run.stop_reason() == Some(StopReason::RolledBack);
-        let how = if rolled_back || (failed_start && !self.shared.options.keep_failed_starts) {
+        let unwanted = self.run.stop_reason().is_some_and(StopReason::leaves_no_history);
+        let how = if unwanted || (failed_start && !self.shared.options.keep_failed_starts) {
             Close::Discard
         } else {
             Close::Seal(self.said.seal(self.pipeline.started(), new_messages))
@@ -367,7 +370,7 @@ fn ending(end: Result<AgentEnd, StoreError>, stop: Option<StopReason>) -> Ending
         (Ok(_), Some(StopReason::Shutdown)) => {
             Ending::Failed { message: "The runtime is shutting down".to_owned(), code: Some(codes::RUNTIME_SHUTDOWN) }
         }
-        (Ok(_), Some(StopReason::User | StopReason::RolledBack)) => Ending::Stopped,
+        (Ok(_), Some(StopReason::User | StopReason::RolledBack | StopReason::Deleted)) => Ending::Stopped,
         (Ok(AgentEnd::Failed(failure)), None) => {
             warn!(error = %failure, "the agent failed");
             Ending::Failed { message: failure.message().to_owned(), code: failure.code() }

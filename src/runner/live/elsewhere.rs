@@ -12,7 +12,7 @@ use super::admission::LOOK;
 use super::log::{End, Log};
 use super::watch::Watch;
 use crate::agui::{Event, Frames};
-use crate::runner::{AskedStop, OpenRun, RunPhase, RunnerError, StopRequest, Stopped, codes};
+use crate::runner::{AskedStop, OpenRun, RunPhase, RunnerError, StopKind, StopRequest, Stopped, codes};
 
 /// The runs of other processes that are watched here. However many watch one, it is read once.
 #[derive(Default)]
@@ -107,7 +107,7 @@ pub(super) async fn stop(shared: &Shared, request: StopRequest) -> Result<Stoppe
     if request.run_id.is_some_and(|id| *id != *active.run_id) {
         return Ok(Stopped::OtherRun);
     }
-    let first = shared.store.ask_to_stop(AskedStop { run: active.run, forget: false }).await?;
+    let first = shared.store.ask_to_stop(AskedStop { run: active.run, how: StopKind::End }).await?;
     Ok(if first { Stopped::Stopping } else { Stopped::NoActiveRun })
 }
 
@@ -122,9 +122,7 @@ pub(super) fn heed_stops(shared: &Arc<Shared>) {
                 stop = asked.next() => stop,
             };
             let (Some(stop), Some(shared)) = (stop, engine.upgrade()) else { return };
-            if let Some(run) = shared.places.holder(&stop.run.thread) {
-                run.is_asked(stop);
-            }
+            shared.places.are_asked(&stop);
         }
     });
 }

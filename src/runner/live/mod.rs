@@ -8,6 +8,7 @@ mod elsewhere;
 mod history;
 mod log;
 mod options;
+pub(super) mod removal;
 mod replay;
 mod resume;
 mod run;
@@ -31,7 +32,8 @@ use self::replay::Replay;
 use self::run::{LiveRun, Phase, StopReason};
 use self::watch::{Shown, Watch};
 use super::{
-    AgentRunner, ConnectRequest, FrameStream, RunRefused, RunRequest, RunnerError, StopRequest, Stopped, ThreadStore,
+    AgentRunner, ConnectRequest, FrameStream, Owner, RunRefused, RunRequest, RunnerError, StopRequest, Stopped,
+    ThreadKey, ThreadStore,
 };
 use crate::agui::{Event, Frames};
 
@@ -174,6 +176,14 @@ impl AgentRunner for LiveRunner {
 
     fn threads(&self) -> Option<&dyn ThreadStore> {
         Some(&*self.shared.store)
+    }
+
+    fn delete_thread<'r>(&'r self, thread: &'r ThreadKey) -> BoxFuture<'r, Result<bool, RunnerError>> {
+        Box::pin(async move { Ok(removal::delete(&self.shared, thread).await?) })
+    }
+
+    fn clear_threads<'r>(&'r self, owner: &'r Owner) -> BoxFuture<'r, Result<(), RunnerError>> {
+        Box::pin(async move { Ok(removal::clear(&self.shared, owner).await?) })
     }
 
     fn shutdown(&self, deadline: Duration) -> BoxFuture<'_, ()> {

@@ -50,7 +50,15 @@ pub(super) enum StopReason {
     User,
     /// As by a user, and the run leaves no history.
     RolledBack,
+    /// As rolled back, and what waited for the thread did so in vain.
+    Deleted,
     Shutdown,
+}
+
+impl StopReason {
+    pub(super) fn leaves_no_history(self) -> bool {
+        matches!(self, StopReason::RolledBack | StopReason::Deleted)
+    }
 }
 
 impl LiveRun {
@@ -71,9 +79,9 @@ impl LiveRun {
     /// Whether this call is the one that stops the run.
     pub(super) fn ask_to_stop(&self, reason: StopReason) -> bool {
         let mut standing = self.standing.lock();
-        // A run that is stopping is rolled back all the same: it must leave no history.
+        // Also one that is stopping already must leave no history.
         let first = standing.stop.is_none();
-        if first || reason == StopReason::RolledBack {
+        if first || reason.leaves_no_history() {
             standing.stop = Some(reason);
         }
         drop(standing);
@@ -86,17 +94,16 @@ impl LiveRun {
         self.standing.lock().stop
     }
 
-    /// Somebody else asks a run of the thread to stop. It may be this one.
-    pub(super) fn is_asked(&self, stop: AskedStop) {
+    /// Somebody else asks a run of the thread to stop. Whether it is this one; if that is not known yet, it is told
+    /// when the run has [begun](LiveRun::begun).
+    pub(super) fn is_asked(&self, stop: &AskedStop) -> bool {
         let mut standing = self.standing.lock();
         if standing.phase == Phase::Starting {
-            standing.asked = Some(stop);
-            return;
+            standing.asked = Some(stop.clone());
+            return false;
         }
         drop(standing);
-        if self.log.run().is_some_and(|run| run == stop.run) {
-            self.ask_to_stop(reason_of(&stop));
-        }
+        self.log.run().is_some_and(|run| run == stop.run)
     }
 
     pub(super) fn phase(&self) -> Phase {
@@ -109,17 +116,15 @@ impl LiveRun {
         self.changed.notify_waiters();
     }
 
-    /// The store has begun it, as this run.
-    pub(super) fn begun(&self, run: &OpenRun) {
+    /// The store has begun it, as this run. Answers what it was asked meanwhile.
+    pub(super) fn begun(&self, run: &OpenRun) -> Option<AskedStop> {
         self.log.begun(run.number);
         let mut standing = self.standing.lock();
         standing.phase = Phase::Begun;
         let asked = standing.asked.take();
         drop(standing);
         self.changed.notify_waiters();
-        if let Some(stop) = asked.filter(|stop| stop.run == *run) {
-            self.ask_to_stop(reason_of(&stop));
-        }
+        asked
     }
 
     /// Waits for a phase that is not this one.
@@ -136,8 +141,4 @@ impl LiveRun {
         }
         now
     }
-}
-
-fn reason_of(stop: &AskedStop) -> StopReason {
-    if stop.forget { StopReason::RolledBack } else { StopReason::User }
 }

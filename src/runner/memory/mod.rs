@@ -5,6 +5,7 @@ mod search;
 mod stops;
 mod store;
 mod thread;
+mod threads;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,8 +13,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use super::{
-    AgentRunner, ConnectRequest, FrameStream, LiveRunner, RunOptions, RunRefused, RunRequest, RunnerError, StopRequest,
-    Stopped, ThreadStore,
+    AgentRunner, ConnectRequest, FrameStream, LiveRunner, Owner, RunOptions, RunRefused, RunRequest, RunnerError,
+    StopRequest, Stopped, ThreadKey, ThreadStore,
 };
 
 pub use store::MemoryStore;
@@ -69,6 +70,12 @@ impl AgentRunner for MemoryRunner {
     }
     fn threads(&self) -> Option<&dyn ThreadStore> {
         self.engine.threads()
+    }
+    fn delete_thread<'r>(&'r self, thread: &'r ThreadKey) -> BoxFuture<'r, Result<bool, RunnerError>> {
+        self.engine.delete_thread(thread)
+    }
+    fn clear_threads<'r>(&'r self, owner: &'r Owner) -> BoxFuture<'r, Result<(), RunnerError>> {
+        self.engine.clear_threads(owner)
     }
     fn shutdown(&self, deadline: Duration) -> BoxFuture<'_, ()> {
         self.engine.shutdown(deadline)

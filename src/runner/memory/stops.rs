@@ -18,7 +18,7 @@ pub(super) struct Stops {
 impl Stops {
     /// Whether less had been asked of the run before.
     pub(super) fn ask(&mut self, stop: AskedStop) -> bool {
-        let is_as_much = |asked: &AskedStop| asked.run == stop.run && (asked.forget || !stop.forget);
+        let is_as_much = |asked: &AskedStop| asked.run == stop.run && asked.how >= stop.how;
         if self.asked.borrow().values().any(is_as_much) {
             return false;
         }
@@ -60,27 +60,28 @@ mod tests {
     use futures_util::{FutureExt, StreamExt};
 
     use super::*;
+    use crate::runner::StopKind::{self, End, Forget};
 
-    fn stop(number: u64, forget: bool) -> AskedStop {
-        AskedStop { run: OpenRun { thread: "t".into(), number }, forget }
+    fn stop(number: u64, how: StopKind) -> AskedStop {
+        AskedStop { run: OpenRun { thread: "t".into(), number }, how }
     }
 
     #[tokio::test]
     async fn each_listener_hears_each_request_once_and_only_of_open_runs() {
         let mut stops = Stops::default();
-        assert!(stops.ask(stop(1, false)));
-        assert!(!stops.ask(stop(1, false)));
+        assert!(stops.ask(stop(1, End)));
+        assert!(!stops.ask(stop(1, End)));
         let mut early = Box::pin(stops.listen());
-        assert_eq!(early.next().await, Some(stop(1, false)));
+        assert_eq!(early.next().await, Some(stop(1, End)));
         assert_eq!(early.next().now_or_never(), None);
-        assert!(stops.ask(stop(1, true)), "not as much was asked before");
-        assert!(stops.ask(stop(2, true)));
-        assert!(!stops.ask(stop(2, false)));
-        stops.forget(&stop(2, true).run);
+        assert!(stops.ask(stop(1, Forget)), "not as much was asked before");
+        assert!(stops.ask(stop(2, Forget)));
+        assert!(!stops.ask(stop(2, End)));
+        stops.forget(&stop(2, Forget).run);
         let mut late = Box::pin(stops.listen());
-        assert_eq!(late.next().await, Some(stop(1, false)));
+        assert_eq!(late.next().await, Some(stop(1, End)));
         for listener in [&mut early, &mut late] {
-            assert_eq!(listener.next().await, Some(stop(1, true)));
+            assert_eq!(listener.next().await, Some(stop(1, Forget)));
             assert_eq!(listener.next().now_or_never(), None);
         }
         drop(stops);

@@ -1,7 +1,5 @@
 //! A [`ThreadStore`] in RAM, bounded.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -9,11 +7,12 @@ use futures_util::future::{BoxFuture, ready};
 use futures_util::stream::BoxStream;
 use parking_lot::Mutex;
 use serde_json::Value;
+use tokio::task::yield_now;
 
 use super::MemoryLimits;
 use super::search::Searched;
-use super::stops::Stops;
 use super::thread::{Open, Run, Thread};
+use super::threads::Threads;
 use crate::agui::{Frames, Message};
 use crate::runner::listing::now;
 use crate::runner::words::Words;
@@ -22,83 +21,73 @@ use crate::runner::{
     StoredRun, ThreadCursor, ThreadEntry, ThreadKey, ThreadList, ThreadPatch, ThreadQuery, ThreadStore,
 };
 
+/// How many threads a search takes out of the store at once, and looks at before others have a turn.
+const SEARCHED: usize = 64;
+
 /// A [`ThreadStore`] in RAM, bounded.
 #[derive(Debug)]
 pub struct MemoryStore {
     limits: MemoryLimits,
-    inner: Mutex<Inner>,
-}
-
-#[derive(Debug, Default)]
-struct Inner {
-    threads: HashMap<ThreadKey, Thread>,
-    /// Threads by the tick of their last use, oldest first.
-    recency: BTreeMap<u64, ThreadKey>,
-    /// Bytes of all threads.
-    bytes: usize,
-    /// Grows with every touch of a thread and every run.
-    clock: u64,
-    stops: Stops,
-    warned: bool,
+    threads: Mutex<Threads>,
 }
 
 impl MemoryStore {
     /// An empty store.
     #[must_use]
     pub fn new(limits: MemoryLimits) -> MemoryStore {
-        MemoryStore { limits, inner: Mutex::default() }
+        MemoryStore { limits, threads: Mutex::default() }
     }
 
     fn begin_now(&self, run: NewRun) -> Result<Begun, BeginError> {
-        let mut inner = self.inner.lock();
+        let mut threads = self.threads.lock();
         let key = run.thread.clone();
-        let is_new = !inner.threads.contains_key(&key);
+        let is_new = !threads.by_key.contains_key(&key);
         let at = now();
         if is_new {
-            inner.threads.insert(key.clone(), Thread::new(key.clone(), run.agent_id.clone(), at));
+            threads.by_key.insert(key.clone(), Thread::new(key.clone(), run.agent_id.clone(), at));
         }
-        let tick = inner.touch(&key);
-        let Some(thread) = inner.threads.get_mut(&key).filter(|thread| thread.open.is_none()) else {
+        let tick = threads.touch(&key);
+        let Some(thread) = threads.by_key.get_mut(&key).filter(|thread| thread.open.is_none()) else {
             return Err(BeginError::Busy);
         };
         let known: Vec<bool> =
             run.input.messages.iter().map(|message| thread.message_ids.contains(message.id())).collect();
         let input = run.input.to_json_with_messages(|index, _| !known.get(index).copied().unwrap_or(false));
         let state = thread.state.clone();
-        thread.is_active(&run.agent_id, at, tick);
         if thread.entry.name.is_none() {
             thread.entry.name = run.name.clone();
         }
+        let agent_id = run.agent_id.clone();
         thread.open = Some(Open::new(tick, run));
+        threads.note_activity(&key, agent_id, at, tick);
         if is_new {
             let limit = self.limits.max_threads;
-            inner.evict(&key, |inner| inner.threads.len() > limit);
+            threads.evict(&key, |threads| threads.by_key.len() > limit);
         }
         Ok(Begun { run: OpenRun { thread: key, number: tick }, known, input, state })
     }
 
     fn append_now(&self, run: &OpenRun, frames: Frames) {
-        let mut inner = self.inner.lock();
+        let mut threads = self.threads.lock();
         let added = frames.bytes().len();
-        if let Some(thread) = inner.open(run) {
+        if let Some(thread) = threads.open(run) {
             thread.bytes += added;
             if let Some(open) = &mut thread.open {
                 open.append(frames);
             }
-            inner.bytes += added;
-            inner.keep_bytes(&run.thread, self.limits.max_bytes);
+            threads.bytes += added;
+            threads.keep_bytes(&run.thread, self.limits.max_bytes);
         }
     }
 
     fn seal_now(&self, run: &OpenRun, sealed: SealedRun) {
-        let mut inner = self.inner.lock();
-        let tick = inner.touch(&run.thread);
-        let Some(open) = inner.close(run) else { return };
-        let Some(thread) = inner.threads.get_mut(&run.thread) else { return };
+        let mut threads = self.threads.lock();
+        let tick = threads.touch(&run.thread);
+        let Some(open) = threads.close(run) else { return };
+        let Some(thread) = threads.by_key.get_mut(&run.thread) else { return };
         let before = thread.bytes;
         thread.bytes -= open.bytes;
         thread.has_history = true;
-        thread.is_active(&open.new.agent_id, now(), tick);
         thread.state = sealed.state;
         let heard = thread.message_ids.bytes();
         let posted = &open.new.input.messages;
@@ -124,57 +113,53 @@ impl MemoryStore {
             trimmed = true;
         }
         let after = thread.bytes;
-        inner.bytes = inner.bytes - before + after;
+        threads.bytes = threads.bytes - before + after;
+        threads.note_activity(&run.thread, open.new.agent_id, now(), tick);
         if trimmed {
-            inner.warn_once();
+            threads.warn_once();
         }
-        inner.keep_bytes(&run.thread, self.limits.max_bytes);
+        threads.keep_bytes(&run.thread, self.limits.max_bytes);
     }
 
     fn discard_now(&self, run: &OpenRun) {
-        let mut inner = self.inner.lock();
-        let Some(open) = inner.close(run) else { return };
-        let Some(thread) = inner.threads.get_mut(&run.thread) else { return };
+        let mut threads = self.threads.lock();
+        let Some(open) = threads.close(run) else { return };
+        let Some(thread) = threads.by_key.get_mut(&run.thread) else { return };
         thread.bytes -= open.bytes;
         let unused = !thread.has_history;
-        inner.bytes -= open.bytes;
+        threads.bytes -= open.bytes;
         if unused {
-            inner.remove(&run.thread);
+            threads.remove(&run.thread);
         }
     }
 
     fn said_now(&self, run: &OpenRun, after: u64) -> Said {
-        let mut inner = self.inner.lock();
-        if let Some(open) = inner.open(run).and_then(|thread| thread.open.as_ref()) {
+        let mut threads = self.threads.lock();
+        if let Some(open) = threads.open(run).and_then(|thread| thread.open.as_ref()) {
             return open.said_after(after);
         }
         let sealed = |thread: &Thread| thread.runs.iter().any(|sealed| sealed.stored.number == run.number);
-        let phase = if inner.threads.get(&run.thread).is_some_and(sealed) { RunPhase::Sealed } else { RunPhase::Gone };
+        let phase = if threads.by_key.get(&run.thread).is_some_and(sealed) { RunPhase::Sealed } else { RunPhase::Gone };
         Said { frames: Frames::default(), phase }
     }
 
     fn history_now(&self, key: &ThreadKey, from: u64, before: Option<u64>) -> History {
-        let mut inner = self.inner.lock();
-        inner.touch(key);
-        let Some(thread) = inner.threads.get(key) else { return History::default() };
+        let mut threads = self.threads.lock();
+        threads.touch(key);
+        let Some(thread) = threads.by_key.get(key) else { return History::default() };
         let wanted = from..before.unwrap_or(u64::MAX);
         let runs = thread.runs.iter().map(|run| &run.stored).filter(|run| wanted.contains(&run.number)).cloned();
         History { earlier: thread.earlier.clone(), runs: runs.collect(), next: None }
     }
 
-    fn list_now(&self, query: &ThreadQuery) -> ThreadList {
+    async fn list_some(&self, query: &ThreadQuery) -> ThreadList {
         let words = query.matching.as_deref().map(Words::of).filter(|words| !words.is_empty());
+        // One more, to know whether there is more.
+        let wanted = query.limit.saturating_add(1);
         let mut found = match words {
-            None => self.listed(query, |thread| (thread.entry.clone(), thread.active)),
-            Some(words) => {
-                let searched = self.listed(query, Searched::of);
-                searched.into_iter().filter(|one| one.holds(&words)).map(|one| (one.entry, one.active)).collect()
-            }
+            None => self.some_of(query, behind(query), wanted, |thread| (thread.entry.clone(), thread.active)),
+            Some(words) => self.search(query, &words, wanted).await,
         };
-        found.sort_by_key(|(_, active)| Reverse(*active));
-        if let Some(after) = query.after {
-            found.retain(|(_, active)| *active < after.tie);
-        }
         let more = found.len() > query.limit;
         found.truncate(query.limit);
         let next = found.last().filter(|_| more);
@@ -182,21 +167,36 @@ impl MemoryStore {
         ThreadList { threads: found.into_iter().map(|(entry, _)| entry).collect(), next }
     }
 
-    /// What is taken of each thread that a query asks for, whatever its words.
-    fn listed<T>(&self, query: &ThreadQuery, take: impl Fn(&Thread) -> T) -> Vec<T> {
-        let inner = self.inner.lock();
+    /// As many threads that hold the words as are wanted, each with the tick of its activity.
+    async fn search(&self, query: &ThreadQuery, words: &Words, wanted: usize) -> Vec<(ThreadEntry, u64)> {
+        let (mut place, mut found) = (behind(query), Vec::new());
+        while found.len() < wanted {
+            let some = self.some_of(query, place, SEARCHED, Searched::of);
+            let Some(last) = some.last() else { break };
+            place = last.active;
+            let hits = some.into_iter().filter(|thread| thread.holds(words));
+            found.extend(hits.map(|thread| (thread.entry, thread.active)));
+            // A word that is hardly anywhere is looked for everywhere.
+            yield_now().await;
+        }
+        found.truncate(wanted);
+        found
+    }
+
+    /// What is taken of the next threads that a query asks for, whatever its words.
+    fn some_of<T>(&self, query: &ThreadQuery, tick: u64, most: usize, take: impl Fn(&Thread) -> T) -> Vec<T> {
+        let threads = self.threads.lock();
         let is_asked_for = |thread: &&Thread| {
             let entry = &thread.entry;
-            query.owner.as_ref().is_none_or(|owner| *owner == entry.key.owner)
-                && query.agent_id.as_ref().is_none_or(|agent_id| *agent_id == entry.agent_id)
+            query.agent_id.as_ref().is_none_or(|agent_id| *agent_id == entry.agent_id)
                 && (query.include_archived || !entry.archived)
         };
-        inner.threads.values().filter(is_asked_for).map(take).collect()
+        threads.behind(tick, query.owner.as_ref()).filter(is_asked_for).take(most).map(take).collect()
     }
 
     fn update_now(&self, key: &ThreadKey, patch: ThreadPatch) -> Option<ThreadEntry> {
-        let mut inner = self.inner.lock();
-        let entry = &mut inner.threads.get_mut(key)?.entry;
+        let mut threads = self.threads.lock();
+        let entry = &mut threads.by_key.get_mut(key)?.entry;
         if patch.if_named.is_none_or(|name| name == entry.name) {
             if let Some(name) = patch.name {
                 entry.name = name;
@@ -209,89 +209,9 @@ impl MemoryStore {
     }
 }
 
-impl Inner {
-    /// Marks a thread as just used; the tick is newer than every other.
-    fn touch(&mut self, key: &ThreadKey) -> u64 {
-        self.clock += 1;
-        if let Some(thread) = self.threads.get_mut(key) {
-            self.recency.remove(&thread.touched);
-            thread.touched = self.clock;
-            self.recency.insert(self.clock, key.clone());
-        }
-        self.clock
-    }
-
-    fn remove(&mut self, key: &ThreadKey) -> bool {
-        let removed = self.threads.remove(key);
-        if let Some(thread) = &removed {
-            self.recency.remove(&thread.touched);
-            self.bytes -= thread.bytes;
-            if let Some(open) = &thread.open {
-                self.stops.forget(&open.run());
-            }
-        }
-        removed.is_some()
-    }
-
-    /// The thread of an open run, unless it was deleted meanwhile.
-    fn open(&mut self, run: &OpenRun) -> Option<&mut Thread> {
-        let thread = self.threads.get_mut(&run.thread)?;
-        thread.open.as_ref().is_some_and(|open| open.number == run.number).then_some(thread)
-    }
-
-    /// Takes an open run off its thread, unless that was deleted meanwhile.
-    fn close(&mut self, run: &OpenRun) -> Option<Open> {
-        let open = self.open(run)?.open.take();
-        self.stops.forget(run);
-        open
-    }
-
-    /// Brings the bytes under the limit: idle threads go first, then the oldest of what `keep` has.
-    fn keep_bytes(&mut self, keep: &ThreadKey, limit: usize) {
-        if self.bytes <= limit {
-            return;
-        }
-        self.evict(keep, |inner| inner.bytes > limit);
-        while self.bytes > limit {
-            let Some(thread) = self.threads.get_mut(keep) else { return };
-            let freed = match thread.runs.len() {
-                // The last finished run stays: a thread without any would look as if it had never been.
-                0 | 1 => match thread.earlier.take() {
-                    None if thread.message_ids.bytes() == 0 => return,
-                    None => thread.forget_ids(),
-                    Some(_) => {
-                        let kept: usize = thread.runs.iter().map(|run| run.bytes).sum::<usize>()
-                            + thread.open.as_ref().map_or(0, |open| open.bytes)
-                            + thread.message_ids.bytes();
-                        thread.bytes - kept
-                    }
-                },
-                _ => thread.runs.pop_front().map_or(0, |run| run.bytes),
-            };
-            thread.bytes -= freed;
-            self.bytes -= freed;
-            self.warn_once();
-        }
-    }
-
-    /// Evicts least recently used idle threads while there is too much.
-    fn evict(&mut self, keep: &ThreadKey, too_much: impl Fn(&Inner) -> bool) {
-        while too_much(self) {
-            let is_idle = |key: &ThreadKey| key != keep && self.threads.get(key).is_some_and(|t| t.open.is_none());
-            let Some(key) = self.recency.values().find(|key| is_idle(key)).cloned() else { return };
-            self.remove(&key);
-            self.warn_once();
-        }
-    }
-
-    fn warn_once(&mut self) {
-        if !std::mem::replace(&mut self.warned, true) {
-            tracing::warn!(
-                "the in-memory store reached its limits and began to forget the oldest threads or runs; \
-                 raise the limits or use a durable runner"
-            );
-        }
-    }
+/// The place in the order of activities behind which a query begins.
+fn behind(query: &ThreadQuery) -> u64 {
+    query.after.map_or(u64::MAX, |after| after.tie)
 }
 
 /// An answer that is ready.
@@ -319,15 +239,20 @@ impl ThreadStore for MemoryStore {
         at_once(self.said_now(run, after))
     }
     fn active(&self, thread: &ThreadKey) -> BoxFuture<'_, Result<Option<ActiveRun>, StoreError>> {
-        let inner = self.inner.lock();
-        at_once(inner.threads.get(thread).and_then(|thread| thread.open.as_ref()).map(Open::as_active))
+        let threads = self.threads.lock();
+        at_once(threads.by_key.get(thread).and_then(|thread| thread.open.as_ref()).map(Open::as_active))
+    }
+    fn open_runs(&self, owner: &Owner) -> BoxFuture<'_, Result<Vec<OpenRun>, StoreError>> {
+        let threads = self.threads.lock();
+        let owned = threads.by_key.iter().filter(|(key, _)| key.owner == *owner);
+        at_once(owned.filter_map(|(_, thread)| thread.open.as_ref()).map(Open::run).collect())
     }
     fn ask_to_stop(&self, stop: AskedStop) -> BoxFuture<'_, Result<bool, StoreError>> {
-        let mut inner = self.inner.lock();
-        at_once(inner.open(&stop.run).is_some() && inner.stops.ask(stop))
+        let mut threads = self.threads.lock();
+        at_once(threads.open(&stop.run).is_some() && threads.stops.ask(stop))
     }
     fn stop_requests(&self) -> BoxStream<'static, AskedStop> {
-        self.inner.lock().stops.listen().boxed()
+        self.threads.lock().stops.listen().boxed()
     }
     fn history(
         &self,
@@ -338,25 +263,25 @@ impl ThreadStore for MemoryStore {
         at_once(self.history_now(thread, from, before))
     }
     fn state(&self, thread: &ThreadKey) -> BoxFuture<'_, Result<Option<Arc<Value>>, StoreError>> {
-        at_once(self.inner.lock().threads.get(thread).and_then(|thread| thread.state.clone()))
+        at_once(self.threads.lock().by_key.get(thread).and_then(|thread| thread.state.clone()))
     }
     fn thread(&self, thread: &ThreadKey) -> BoxFuture<'_, Result<Option<ThreadEntry>, StoreError>> {
-        at_once(self.inner.lock().threads.get(thread).map(|thread| thread.entry.clone()))
+        at_once(self.threads.lock().by_key.get(thread).map(|thread| thread.entry.clone()))
     }
     fn list(&self, query: ThreadQuery) -> BoxFuture<'_, Result<ThreadList, StoreError>> {
-        at_once(self.list_now(&query))
+        Box::pin(async move { Ok(self.list_some(&query).await) })
     }
     fn update(&self, thread: &ThreadKey, patch: ThreadPatch) -> BoxFuture<'_, Result<Option<ThreadEntry>, StoreError>> {
         at_once(self.update_now(thread, patch))
     }
     fn delete(&self, thread: &ThreadKey) -> BoxFuture<'_, Result<bool, StoreError>> {
-        at_once(self.inner.lock().remove(thread))
+        at_once(self.threads.lock().remove(thread))
     }
     fn clear(&self, owner: &Owner) -> BoxFuture<'_, Result<(), StoreError>> {
-        let mut inner = self.inner.lock();
-        let owned: Vec<ThreadKey> = inner.threads.keys().filter(|key| key.owner == *owner).cloned().collect();
+        let mut threads = self.threads.lock();
+        let owned: Vec<ThreadKey> = threads.by_key.keys().filter(|key| key.owner == *owner).cloned().collect();
         for key in owned {
-            inner.remove(&key);
+            threads.remove(&key);
         }
         at_once(())
     }
@@ -383,8 +308,71 @@ mod tests {
             let frames = Frames::of(&[crate::agui::Event::run_started("t", "r")]);
             store.seal_now(&begun.run, SealedRun { frames, ..SealedRun::default() });
         }
-        let inner = store.inner.lock();
-        (inner.bytes, inner.threads[&"t".into()].message_ids.bytes())
+        let threads = store.threads.lock();
+        (threads.bytes, threads.by_key[&"t".into()].message_ids.bytes())
+    }
+
+    fn begin(store: &MemoryStore, owner: &str, thread: usize, agent: &str) -> OpenRun {
+        let id = format!("t{thread}");
+        let input = Arc::new(crate::agui::RunAgentInput::new(&*id, "r"));
+        let thread = ThreadKey::new(Owner::of(owner), id);
+        let new = NewRun { thread, run_id: "r".into(), agent_id: agent.into(), input, name: None };
+        store.begin_now(new).unwrap().run
+    }
+
+    /// The threads a query asks for, page by page.
+    async fn paged(store: &MemoryStore, mut query: ThreadQuery) -> Vec<ThreadKey> {
+        let mut listed = Vec::new();
+        loop {
+            let page = store.list_some(&query).await;
+            assert!(page.threads.len() <= query.limit);
+            listed.extend(page.threads.into_iter().map(|entry| entry.key));
+            match page.next {
+                Some(next) => query.after = Some(next),
+                None => return listed,
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn pages_lead_through_all_threads_newest_activity_first() {
+        let store = MemoryStore::new(MemoryLimits::default());
+        // Every thread with the agent of its last run, newest first.
+        let mut newest: Vec<(ThreadKey, &str)> = Vec::new();
+        // Threads run again between others; some runs leave nothing, and some threads are deleted.
+        for step in 0..1500 {
+            let (owner, agent) = (["ann", "ben"][step % 2], ["x", "y", "z"][step % 7 % 3]);
+            let run = begin(&store, owner, step * 7 % 300, agent);
+            let name = Some(Some("Some name".into()));
+            store.update_now(&run.thread, ThreadPatch { name, ..ThreadPatch::default() });
+            if step % 4 == 1 {
+                store.discard_now(&run);
+            } else {
+                store.seal_now(&run, SealedRun::default());
+            }
+            if step % 31 == 0 {
+                store.threads.lock().remove(&run.thread);
+            }
+            newest.retain(|(key, _)| *key != run.thread);
+            if store.threads.lock().by_key.contains_key(&run.thread) {
+                newest.insert(0, (run.thread, agent));
+            }
+        }
+        assert!(newest.len() > 2 * SEARCHED);
+        for owner in [None, Some("ann"), Some("ben"), Some("eve")].map(|owner| owner.map(Owner::of)) {
+            for agent in [None, Some("y")] {
+                let expected = newest.iter().filter(|(key, last)| {
+                    owner.as_ref().is_none_or(|owner| *owner == key.owner) && agent.is_none_or(|agent| agent == *last)
+                });
+                let expected: Vec<_> = expected.map(|(key, _)| key.clone()).collect();
+                for (limit, matching) in [(1, None), (7, None), (7, Some("name")), (usize::MAX, Some("name"))] {
+                    let (agent_id, matching) = (agent.map(Arc::from), matching.map(str::to_owned));
+                    let everybody = ThreadQuery::everybody();
+                    let query = ThreadQuery { owner: owner.clone(), agent_id, limit, matching, ..everybody };
+                    assert_eq!(paged(&store, query.clone()).await, expected, "{query:?}");
+                }
+            }
+        }
     }
 
     #[test]

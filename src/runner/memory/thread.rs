@@ -20,7 +20,7 @@ pub(super) struct Thread {
     /// Of the runs, of the open run, of the ids, and of `earlier`, the last as a bound from above.
     pub(super) bytes: usize,
     pub(super) entry: ThreadEntry,
-    /// Orders activities within one millisecond.
+    /// The tick of the last activity, the beginning or end of a run.
     pub(super) active: u64,
     /// The tick of the last use, reading included.
     pub(super) touched: u64,
@@ -57,13 +57,6 @@ impl Thread {
             touched: 0,
             has_history: false,
         }
-    }
-
-    /// A run began or ended on it.
-    pub(super) fn is_active(&mut self, agent_id: &Arc<str>, at: i64, tick: u64) {
-        self.entry.agent_id = agent_id.clone();
-        self.entry.updated_at = at;
-        self.active = tick;
     }
 
     /// Forgets the ids of its messages: what clients still send is said again, and they know it by its id.

@@ -89,10 +89,7 @@ impl Desk {
             #[cfg(test)]
             killed,
         };
-        desk.alone(|write| {
-            let (lease, connection) = write.lease();
-            lease.sweep(connection)
-        })?;
+        desk.sweep_locks()?;
         if node::is_waiting(&desk.connection).map_err(|failure| failure.explain(file))? {
             let threads = desk.alone(node::take_over)?;
             tracing::info!(threads, "took over the threads of the Node runtime's SQLite runner");
@@ -282,10 +279,18 @@ impl Desk {
         })?;
         match more {
             Some(true) => self.dead.push(epoch),
-            Some(false) => {}
+            Some(false) => self.sweep_locks()?,
             None => self.look_anew(),
         }
         Ok(())
+    }
+
+    /// Removes the files that processes which are gone had locked.
+    fn sweep_locks(&mut self) -> Result<(), StoreError> {
+        self.alone(|write| {
+            let (lease, connection) = write.lease();
+            lease.sweep(connection)
+        })
     }
 
     /// Takes nobody for dead until it was looked long enough again.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -202,16 +202,13 @@ impl Lease {
         self.others.clear();
     }
 
-    /// Forgets the lease of a process whose runs are closed, inside a transaction.
+    /// Forgets the lease of a process whose runs are closed, inside a transaction. Its lock file is [swept](Lease::sweep)
+    /// away when that is kept: were this process killed in between, nothing else would tell the next that it is dead.
     pub(super) fn bury(&mut self, connection: &Connection, epoch: i64) -> Result<(), Failure> {
-        const BURY: &str = "DELETE FROM leases WHERE epoch = ?1 RETURNING holder";
+        const BURY: &str = "DELETE FROM leases WHERE epoch = ?1";
         const NO_TAIL: &str = "DELETE FROM tail WHERE epoch = ?1";
         connection.prepare_cached(NO_TAIL)?.execute([epoch])?;
-        let holder = connection.prepare_cached(BURY)?.query_row([epoch], |row| row.get::<_, String>(0)).optional()?;
-        if let Some(path) = holder.map(|holder| self.path_of(&holder)).filter(|path| Lock::of(path) == Lock::Free) {
-            // Were it left, it would only be an empty file.
-            let _ = fs::remove_file(path);
-        }
+        connection.prepare_cached(BURY)?.execute([epoch])?;
         self.others.remove(&epoch);
         Ok(())
     }
@@ -230,8 +227,8 @@ impl Lease {
         }
     }
 
-    /// Removes the lock files of processes that were gone before they held anything. Inside a transaction, so that
-    /// nobody is just taking a lease.
+    /// Removes the lock files of processes that are gone and hold nothing. Inside a transaction, so that nobody is just
+    /// taking a lease.
     pub(super) fn sweep(&self, connection: &Connection) -> Result<(), Failure> {
         const HELD: &str = "SELECT EXISTS (SELECT 1 FROM leases WHERE holder = ?1)";
         let prefix = self.path_of("");

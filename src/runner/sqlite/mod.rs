@@ -33,8 +33,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use super::{
-    AgentRunner, ConnectRequest, FrameStream, LiveRunner, RunOptions, RunRefused, RunRequest, RunnerError, StopRequest,
-    Stopped, StoreError, ThreadStore,
+    AgentRunner, ConnectRequest, FrameStream, LiveRunner, Owner, RunOptions, RunRefused, RunRequest, RunnerError,
+    StopRequest, Stopped, StoreError, ThreadKey, ThreadStore,
 };
 
 pub use admin::{CheckReport, Progress, Retention};
@@ -124,6 +124,12 @@ impl AgentRunner for SqliteRunner {
     }
     fn threads(&self) -> Option<&dyn ThreadStore> {
         self.engine.threads()
+    }
+    fn delete_thread<'r>(&'r self, thread: &'r ThreadKey) -> BoxFuture<'r, Result<bool, RunnerError>> {
+        self.engine.delete_thread(thread)
+    }
+    fn clear_threads<'r>(&'r self, owner: &'r Owner) -> BoxFuture<'r, Result<(), RunnerError>> {
+        self.engine.clear_threads(owner)
     }
     fn shutdown(&self, deadline: Duration) -> BoxFuture<'_, ()> {
         self.engine.shutdown(deadline)

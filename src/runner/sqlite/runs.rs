@@ -10,14 +10,19 @@ use super::stored::{self, Piece};
 use super::tail::Facts;
 use super::writer::Write;
 use super::{payloads, recover, removal};
-use crate::runner::{AskedStop, Begun, NewRun, OpenRun, SealedRun, StoreError};
+use crate::runner::{AskedStop, Begun, NewRun, OpenRun, SealedRun, StopKind, StoreError};
 
 /// The low bits of a run's number are its place on the thread, the rest is the thread.
 const PLACE_BITS: u32 = 24;
 
-/// How a run was asked to stop.
-const STOP: i64 = 1;
-pub(super) const FORGET: i64 = 2;
+/// How a run is asked to stop, as it is noted: a larger number asks for more.
+pub(super) fn stop_number(how: StopKind) -> i64 {
+    match how {
+        StopKind::End => 1,
+        StopKind::Forget => 2,
+        StopKind::Delete => 3,
+    }
+}
 
 /// The thread of a run.
 pub(super) fn thread_of(number: i64) -> i64 {
@@ -194,8 +199,7 @@ pub(super) fn seal(write: &mut Write<'_>, run: &OpenRun, seal: &Seal) -> Result<
 pub(super) fn ask_to_stop(write: &Write<'_>, stop: &AskedStop) -> Result<bool, Failure> {
     const ASK: &str = "UPDATE open_runs SET stop_asked = ?3 WHERE thread = ?1 AND number = ?2 AND stop_asked < ?3";
     let number = key(stop.run.number);
-    let how = if stop.forget { FORGET } else { STOP };
-    Ok(write.sql(ASK)?.execute([thread_of(number), number, how])? > 0)
+    Ok(write.sql(ASK)?.execute([thread_of(number), number, stop_number(stop.how)])? > 0)
 }
 
 /// Ends a run as if it had never begun.

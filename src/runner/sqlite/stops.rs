@@ -11,8 +11,8 @@ use rusqlite::Connection;
 use super::error::Failure;
 use super::lease::Presence;
 use super::readers::Readers;
-use super::runs::FORGET;
-use crate::runner::{AskedStop, OpenRun, Owner, ThreadKey};
+use super::runs::stop_number;
+use crate::runner::{AskedStop, OpenRun, Owner, StopKind, ThreadKey};
 
 /// How often it is looked for them while this process holds runs.
 const LOOK: Duration = Duration::from_millis(25);
@@ -21,7 +21,7 @@ struct Looking {
     readers: Weak<Readers>,
     presence: Arc<Presence>,
     /// What was told already, of the runs still open.
-    told: HashSet<(u64, bool)>,
+    told: HashSet<(u64, StopKind)>,
     found: Vec<AskedStop>,
 }
 
@@ -58,7 +58,7 @@ impl Looking {
         tokio::time::sleep(LOOK).await;
         match self.readers.upgrade()?.run(move |connection| asked(connection, epoch)).await {
             Ok(asked) => {
-                let name = |stop: &AskedStop| (stop.run.number, stop.forget);
+                let name = |stop: &AskedStop| (stop.run.number, stop.how);
                 self.told.retain(|told| asked.iter().any(|stop| name(stop) == *told));
                 self.found = asked.into_iter().filter(|stop| self.told.insert(name(stop))).collect();
             }
@@ -77,7 +77,20 @@ fn asked(connection: &Connection, epoch: i64) -> Result<Vec<AskedStop>, Failure>
         let owner = Owner::of(row.get::<_, Arc<str>>(0)?);
         let thread = ThreadKey::new(owner, row.get::<_, Arc<str>>(1)?);
         let run = OpenRun { thread, number: row.get::<_, i64>(2)?.cast_unsigned() };
-        Ok(AskedStop { run, forget: row.get::<_, i64>(3)? == FORGET })
+        let number: i64 = row.get(3)?;
+        let known = [StopKind::Delete, StopKind::Forget].into_iter().find(|how| stop_number(*how) == number);
+        Ok(AskedStop { run, how: known.unwrap_or(StopKind::End) })
+    })?;
+    Ok(runs.collect::<Result<_, _>>()?)
+}
+
+/// The open runs on all threads of an owner.
+pub(super) fn open_runs(connection: &Connection, owner: &Owner) -> Result<Vec<OpenRun>, Failure> {
+    const OPEN: &str = "SELECT thread_id, number FROM open_runs JOIN threads ON id = thread WHERE owner = ?1";
+    let mut statement = connection.prepare_cached(OPEN)?;
+    let runs = statement.query_map([owner.as_str()], |row| {
+        let thread = ThreadKey::new(owner.clone(), row.get::<_, Arc<str>>(0)?);
+        Ok(OpenRun { thread, number: row.get::<_, i64>(1)?.cast_unsigned() })
     })?;
     Ok(runs.collect::<Result<_, _>>()?)
 }

@@ -166,6 +166,11 @@ impl ThreadStore for SqliteStore {
         self.readers.run(move |connection| history::active(connection, &thread)).boxed()
     }
 
+    fn open_runs(&self, owner: &Owner) -> BoxFuture<'_, Result<Vec<OpenRun>, StoreError>> {
+        let owner = owner.clone();
+        self.readers.run(move |connection| stops::open_runs(connection, &owner)).boxed()
+    }
+
     fn ask_to_stop(&self, stop: AskedStop) -> BoxFuture<'_, Result<bool, StoreError>> {
         self.writer.run(0, move |write| runs::ask_to_stop(write, &stop)).boxed()
     }

@@ -3,14 +3,14 @@
 
 use serde_json::{Value, json};
 
-use super::{Threads, ThreadsError};
+use super::{LocalThreads, ThreadsError};
 use crate::agui::{Event, Frames, StateFold};
 use crate::runner::{History, OpenRun, RunPhase, ThreadKey};
 
-impl Threads<'_> {
+impl LocalThreads<'_> {
     /// The thread's messages, merged over all its runs (upstream shows the last run's list alone:
     /// chapter 14, row 19).
-    pub(crate) async fn messages(&self, id: &str) -> Result<String, ThreadsError> {
+    pub(super) async fn messages(&self, id: &str) -> Result<String, ThreadsError> {
         let said = self.said_on(&self.caller.thread(id)).await?;
         let mut messages = said.sealed.earlier.as_deref().cloned().unwrap_or_default();
         for run in &said.sealed.runs {
@@ -22,7 +22,7 @@ impl Threads<'_> {
     }
 
     /// The thread's events as one JSON array: those of sealed runs shortened, those of an open one as they came.
-    pub(crate) async fn events(&self, id: &str) -> Result<String, ThreadsError> {
+    pub(super) async fn events(&self, id: &str) -> Result<String, ThreadsError> {
         let said = self.said_on(&self.caller.thread(id)).await?;
         let mut body = String::from("{\"events\":[");
         let frames = said.sealed.runs.iter().map(|run| &run.frames).chain(&said.open);
@@ -37,7 +37,7 @@ impl Threads<'_> {
     }
 
     /// The thread's shared state, folded over all its runs (chapter 14, row 18); `null` unless it is an object.
-    pub(crate) async fn state(&self, id: &str) -> Result<Value, ThreadsError> {
+    pub(super) async fn state(&self, id: &str) -> Result<Value, ThreadsError> {
         let thread = self.caller.thread(id);
         let active = self.store.active(&thread).await?;
         // Before what the open run says is read, so that nothing of it is in there already.

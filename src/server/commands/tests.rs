@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Parser;
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::*;
 use crate::agui::{Event, Frames, Message, RunAgentInput};
-use crate::runner::{Begun, NewRun, Owner, SealedRun, ThreadKey, ThreadPatch};
+use crate::runner::{Begun, NewRun, Owner, SealedRun, StopKind, ThreadKey, ThreadPatch};
 
 /// A command line without the program's name.
 #[derive(Debug, Parser)]
@@ -279,6 +280,24 @@ async fn deleting_tells_which_threads_are_not_there() {
     let out: Value = serde_json::from_str(&said.out).expect("JSON");
     assert_eq!(out, json!({ "deleted": ["t1"], "missing": ["t2", "t3"] }));
     assert!(matches!(&said.end, Err(Failure::NotFound(why)) if why == "there is no thread t2, t3"), "{:?}", said.end);
+}
+
+/// A server that runs an agent on a thread of the same file ends the run when it is asked to.
+#[tokio::test]
+async fn deleting_ends_what_a_server_runs() {
+    let place = Place::new();
+    for line in [&["threads", "delete", "t", "--yes"], &["users", "delete", "ada", "--yes"]] {
+        let mut asked = place.store.stop_requests();
+        let run = place.begin("ada", "t", "helper", "Hello").await.run;
+        let serving = async {
+            let stop = asked.next().await.expect("the store goes on");
+            assert_eq!((&stop.run, stop.how), (&run, StopKind::Delete));
+            place.store.discard(&run).await.expect("its own run");
+        };
+        let (said, ()) = tokio::join!(place.run(line), serving);
+        assert!(said.end.is_ok() && said.out.starts_with("Deleted 1 thread"), "{line:?}: {}", said.out);
+        assert_eq!(place.store.thread(&run.thread).await, Ok(None));
+    }
 }
 
 #[tokio::test]

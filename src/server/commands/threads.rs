@@ -9,7 +9,7 @@ use super::console::Console;
 use super::output::{brief, count, harmless, local, table, utc};
 use super::pages::{self, Pages};
 use super::{Failure, export, shown};
-use crate::runner::{Owner, SqliteStore, ThreadEntry, ThreadKey, ThreadQuery, ThreadStore};
+use crate::runner::{Owner, Removed, SqliteStore, ThreadEntry, ThreadKey, ThreadQuery, ThreadStore, end_elsewhere};
 
 /// What to do with threads.
 #[derive(Debug, Subcommand)]
@@ -204,9 +204,11 @@ async fn delete(args: Delete, store: &SqliteStore, console: &mut Console<'_>) ->
     }
     let mut deleted = Vec::new();
     for thread in &threads {
-        if store.delete(&thread.key).await? {
-            deleted.push(&*thread.key.id);
-        }
+        // A server may be running it.
+        end_elsewhere(store, Removed::Thread(&thread.key), |_| false).await?;
+        // With its only run it may be gone already.
+        store.delete(&thread.key).await?;
+        deleted.push(&*thread.key.id);
     }
     if args.json {
         writeln!(console.out, "{}", json!({ "deleted": deleted, "missing": missing }))?;

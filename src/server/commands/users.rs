@@ -8,7 +8,7 @@ use serde_json::json;
 use super::console::{Console, spinner};
 use super::output::{count, harmless};
 use super::{Failure, export, pages};
-use crate::runner::{Owner, SqliteStore, ThreadQuery};
+use crate::runner::{Owner, Removed, SqliteStore, StoreError, ThreadQuery, end_elsewhere};
 
 /// What to do with what is kept of a user.
 #[derive(Debug, Subcommand)]
@@ -77,10 +77,10 @@ async fn delete(args: Delete, store: &SqliteStore, console: &mut Console<'_>) ->
     let what = format!("Delete {} of {}", count(threads, "thread"), harmless(&args.id));
     console.confirm(args.yes, &what)?;
     let spinner = spinner("deleting");
-    // Even when no thread is left: an earlier attempt may have been cut short before the file was clean.
-    let forgotten = store.forget(&Owner::of(args.id.as_str())).await;
+    let forgotten = forget(&Owner::of(args.id.as_str()), store).await;
     spinner.finish_and_clear();
-    let deleted = forgotten?;
+    // With their only runs some may have been gone already.
+    let deleted = threads.max(forgotten?);
     if deleted == 0 {
         return Err(unknown(&args.id));
     }
@@ -90,4 +90,11 @@ async fn delete(args: Delete, store: &SqliteStore, console: &mut Console<'_>) ->
         writeln!(console.out, "Deleted {} of {}", count(deleted, "thread"), harmless(&args.id))?;
     }
     Ok(())
+}
+
+async fn forget(owner: &Owner, store: &SqliteStore) -> Result<usize, StoreError> {
+    // A server may be running them.
+    end_elsewhere(store, Removed::Owner(owner), |_| false).await?;
+    // Even when no thread is left: an earlier attempt may have been cut short before the file was clean.
+    store.forget(owner).await
 }

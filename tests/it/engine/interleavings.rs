@@ -1,4 +1,4 @@
-//! Runs, stops, watchers who come and leave, crashes and lost leases, in any order over a few threads and processes.
+//! Runs, stops, deletions, watchers who come and leave, crashes and lost leases, in any order over a few threads and processes.
 
 use std::collections::BTreeMap;
 
@@ -36,6 +36,10 @@ enum Step {
         process: usize,
         thread: usize,
         run: Option<usize>,
+    },
+    Delete {
+        process: usize,
+        thread: usize,
     },
     Wait {
         millis: u64,
@@ -78,8 +82,9 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (process.clone(), thread.clone()).prop_map(|(process, thread)| Step::Connect { process, thread }),
         3 => (watcher.clone(), process.clone()).prop_map(|(watcher, process)| Step::Change { watcher, process }),
         1 => watcher.prop_map(|watcher| Step::Leave { watcher }),
-        2 => (process.clone(), thread, prop::option::of(0..8usize))
+        2 => (process.clone(), thread.clone(), prop::option::of(0..8usize))
             .prop_map(|(process, thread, run)| Step::Stop { process, thread, run }),
+        1 => (process.clone(), thread).prop_map(|(process, thread)| Step::Delete { process, thread }),
         5 => (0..120u64).prop_map(|millis| Step::Wait { millis }),
         1 => process.clone().prop_map(|process| Step::Crash { process }),
         1 => prop::option::of(process).prop_map(|process| Step::Expire { process }),
@@ -224,6 +229,12 @@ impl World {
                     runner.stop(stop).await.unwrap();
                 });
             }
+            Step::Delete { process, thread } => {
+                let runner = self.processes[process].runner.clone();
+                self.tasks.spawn(async move {
+                    runner.delete_thread(&name(thread).as_str().into()).await.unwrap();
+                });
+            }
             Step::Wait { millis } => tokio::time::sleep(Duration::from_millis(millis)).await,
             Step::Crash { process } => {
                 let next = self.process();
@@ -358,7 +369,7 @@ async fn explore(delays: Vec<u8>, steps: Vec<Step>) {
         let seen = watcher.sight.0.lock();
         assert_whole(&seen.events);
         for (run, words) in words(&seen.events) {
-            // Of a run rolled back nothing is kept; of every other all that anybody saw.
+            // Of a run rolled back or deleted nothing is kept; of every other all that anybody saw.
             let kept = kept.get(&run);
             assert!(kept.is_none_or(|kept| words.len() <= kept.len()), "{run}: {words:?} of {kept:?}");
         }

@@ -148,6 +148,9 @@ impl ThreadStore for Handle {
         let thread = thread.clone();
         self.call(async move |disk: &Disk| disk.store.active(&thread).await).boxed()
     }
+    fn open_runs(&self, owner: &Owner) -> BoxFuture<'_, Result<Vec<OpenRun>, StoreError>> {
+        self.disk.store.open_runs(owner)
+    }
     fn ask_to_stop(&self, stop: AskedStop) -> BoxFuture<'_, Result<bool, StoreError>> {
         self.call(async move |disk: &Disk| disk.store.ask_to_stop(stop).await).boxed()
     }

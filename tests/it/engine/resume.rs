@@ -270,3 +270,22 @@ async fn a_failure_that_is_kept_nowhere_has_no_id() {
     let rest = ids_after(&runner, &kept[0].0).await;
     assert!(!rest.is_empty() && rest.iter().all(|id| id.starts_with(&format!("{}.", kept[0].0))), "{rest:?}");
 }
+
+#[tokio::test]
+async fn a_cursor_into_a_memory_that_is_gone_is_unknown_to_the_next() {
+    // As a process that keeps its threads in RAM ends, and another takes its place.
+    let mut last_seen = Client::default();
+    for process in 0..3 {
+        let runner = MemoryRunner::new();
+        for run in ["r1", "r2"] {
+            all(runner.run(request(saying(greeting("t", run)), "t", run)).await.unwrap()).await;
+        }
+        let mut everything = Client::default();
+        everything.finish(&runner).await;
+        assert_eq!(everything.events.len(), 10);
+        for id in &last_seen.ids {
+            assert_eq!(ids_after(&runner, id).await, everything.ids, "{id}, process {process}");
+        }
+        last_seen = everything;
+    }
+}

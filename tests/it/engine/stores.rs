@@ -14,6 +14,7 @@ pub(super) enum Call {
     Active,
     AskToStop,
     History,
+    Delete,
     Close,
 }
 
@@ -120,6 +121,9 @@ impl ThreadStore for Between {
         }
         .boxed()
     }
+    fn open_runs(&self, owner: &Owner) -> BoxFuture<'_, Result<Vec<OpenRun>, StoreError>> {
+        self.inner.open_runs(owner)
+    }
     fn ask_to_stop(&self, stop: AskedStop) -> BoxFuture<'_, Result<bool, StoreError>> {
         async move {
             self.ask(Call::AskToStop, &stop.run.thread).await?;
@@ -159,7 +163,12 @@ impl ThreadStore for Between {
         self.inner.update(thread, patch)
     }
     fn delete(&self, thread: &ThreadKey) -> BoxFuture<'_, Result<bool, StoreError>> {
-        self.inner.delete(thread)
+        let thread = thread.clone();
+        async move {
+            self.ask(Call::Delete, &thread).await?;
+            self.inner.delete(&thread).await
+        }
+        .boxed()
     }
     fn clear(&self, owner: &Owner) -> BoxFuture<'_, Result<(), StoreError>> {
         self.inner.clear(owner)

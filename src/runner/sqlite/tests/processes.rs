@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::agui::{Cuts, MessageList};
-use crate::runner::{AskedStop, RunPhase, StoreError, codes};
+use crate::runner::{AskedStop, RunPhase, StopKind, StoreError, codes};
 
 /// The code and message of a run's last event.
 fn error_of(run: &StoredRun) -> (String, String) {
@@ -216,21 +216,24 @@ async fn a_stop_asked_for_in_another_process_is_heard_once() {
     let place = TempFile::new();
     let (one, two) = (open(&place), open(&place));
     let mut heard = one.stop_requests();
-    let stop = |begun: &Begun, forget| AskedStop { run: begun.run.clone(), forget };
+    let stop = |begun: &Begun, how| AskedStop { run: begun.run.clone(), how };
     let first = begin(&one, "t", "r").await;
-    assert!(two.ask_to_stop(stop(&first, false)).await.unwrap());
-    assert!(!two.ask_to_stop(stop(&first, false)).await.unwrap(), "asked already");
-    assert_eq!(heard.next().await, Some(stop(&first, false)));
+    assert!(two.ask_to_stop(stop(&first, StopKind::End)).await.unwrap());
+    assert!(!two.ask_to_stop(stop(&first, StopKind::End)).await.unwrap(), "asked already");
+    assert_eq!(heard.next().await, Some(stop(&first, StopKind::End)));
     let second = begin(&one, "u", "r").await;
-    assert!(two.ask_to_stop(stop(&second, true)).await.unwrap());
-    assert!(!two.ask_to_stop(stop(&second, false)).await.unwrap(), "asked for more already");
-    assert_eq!(heard.next().await, Some(stop(&second, true)), "the first is not told again");
-    assert!(two.ask_to_stop(stop(&first, true)).await.unwrap(), "now it is to be forgotten");
-    assert_eq!(heard.next().await, Some(stop(&first, true)));
+    assert!(two.ask_to_stop(stop(&second, StopKind::Forget)).await.unwrap());
+    assert!(!two.ask_to_stop(stop(&second, StopKind::End)).await.unwrap(), "asked for more already");
+    assert_eq!(heard.next().await, Some(stop(&second, StopKind::Forget)), "the first is not told again");
+    assert!(two.ask_to_stop(stop(&first, StopKind::Forget)).await.unwrap(), "now it is to be forgotten");
+    assert_eq!(heard.next().await, Some(stop(&first, StopKind::Forget)));
     let others = one.stop_requests().take(2).collect::<Vec<_>>().await;
-    assert!(others.contains(&stop(&first, true)) && others.contains(&stop(&second, true)), "whoever asks hears of all");
+    assert!(
+        others.contains(&stop(&first, StopKind::Forget)) && others.contains(&stop(&second, StopKind::Forget)),
+        "whoever asks hears of all"
+    );
     seal(&one, &first, Frames::default()).await;
-    assert!(!two.ask_to_stop(stop(&first, false)).await.unwrap(), "it is over");
+    assert!(!two.ask_to_stop(stop(&first, StopKind::End)).await.unwrap(), "it is over");
     drop(one);
     assert_eq!(heard.next().await, None, "the store is gone");
 }
@@ -286,4 +289,40 @@ fn a_lease_is_dead_when_it_was_not_renewed_while_somebody_looked() {
     assert_eq!(dead(120.0), [0; 0], "who lives and holds nothing does no harm");
     one.let_go();
     assert_eq!(dead(121.0), [epoch], "where locks do not tell, time does");
+}
+
+#[test]
+fn who_is_killed_while_it_buries_another_leaves_it_dead_for_the_next() {
+    use super::super::lease::Lease;
+    let place = TempFile::new();
+    drop(open(&place));
+    let mut connection = place.connect();
+    let lease = || Lease::new(place.path().to_owned(), Duration::from_secs(5), Arc::default());
+    let (mut gone, mut killed, mut next) = (lease(), lease(), lease());
+    let epoch = gone.hold(&connection).unwrap();
+    // Its lock goes with it, the file stays.
+    drop(gone);
+    assert_eq!(killed.dead(&connection, Instant::now()).unwrap(), [epoch]);
+    let transaction = connection.transaction().unwrap();
+    killed.bury(&transaction, epoch).unwrap();
+    transaction.rollback().unwrap();
+    assert_eq!(next.dead(&connection, Instant::now()).unwrap(), [epoch], "at once, as if nobody had been there");
+}
+
+#[tokio::test]
+async fn of_a_process_that_is_gone_no_lock_file_is_left() {
+    let place = TempFile::new();
+    let witness = open(&place);
+    for thread in ["found when it is opened", "found while it is open"] {
+        abandoned(&place, thread, &[]).await;
+        if thread.ends_with("is opened") {
+            drop(open(&place));
+        }
+        let next = Instant::now() + Duration::from_secs(60);
+        while place.names().iter().any(|name| name.contains("-holder-")) {
+            assert!(Instant::now() < next, "{thread}: {:?}", place.names());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    drop(witness);
 }

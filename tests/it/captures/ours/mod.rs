@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use copilotkit_runtime::agent::{Agents, HttpAgent};
 use copilotkit_runtime::http::{CopilotService, Cors, ForwardPolicy};
-use copilotkit_runtime::runner::SqliteRunner;
 use copilotkit_runtime::{A2ui, CopilotRuntime};
 
 use hyper::server::conn::http1;
@@ -104,7 +103,13 @@ async fn runtime(
     builder = match options.runner {
         RunnerKind::Minimal => builder.runner(runners::Minimal::default()),
         RunnerKind::Failing => builder.runner(runners::Failing),
-        RunnerKind::Sqlite => builder.runner(SqliteRunner::open(database).await.map_err(|error| error.to_string())?),
+        #[cfg(feature = "sqlite")]
+        RunnerKind::Sqlite => {
+            let opened = copilotkit_runtime::runner::SqliteRunner::open(database).await;
+            builder.runner(opened.map_err(|error| error.to_string())?)
+        }
+        #[cfg(not(feature = "sqlite"))]
+        RunnerKind::Sqlite => return Err(format!("{} needs the feature sqlite", database.display())),
         kind => builder.runner(runners::memory(kind, &options.limits)),
     };
     if let Some(transcription) = &options.transcription {

@@ -1,0 +1,121 @@
+//! A run whose thread the platform keeps (intelligence.md 2.3): the order of the steps is the contract's.
+
+use std::collections::HashSet;
+
+use http::HeaderMap;
+use http::request::Parts;
+use tracing::{debug, info_span, warn};
+
+use super::{Bootstrap, Platform, PlatformFailure};
+use crate::agui::{Message, RunAgentInput};
+use crate::intelligence::{
+    LockError, LockRequest, NewThread, PlatformError, PlatformThread, RunIdentity, ThreadUpdate, message_ids,
+};
+use crate::runner::{PlatformRun, RunRequest};
+use crate::runtime::titles::Question;
+use crate::runtime::{Caller, FoundAgent, names};
+
+/// A thread, and whether this run has made it.
+struct Found {
+    thread: PlatformThread,
+    created: bool,
+}
+
+impl Platform {
+    /// Starts a run. Answers once the platform listens to it.
+    pub(in crate::runtime) async fn run(
+        &self,
+        caller: &Caller,
+        found: FoundAgent,
+        mut input: RunAgentInput,
+        head: &Parts,
+        headers: HeaderMap,
+    ) -> Result<Bootstrap, PlatformFailure> {
+        let user_id = caller.user_id();
+        let run = RunIdentity::new(head, user_id, &found.id, &input.thread_id, &input.run_id);
+        let learning_container_id = self.intelligence.learning_container(run).await?;
+        let new = NewThread {
+            thread_id: input.thread_id.clone(),
+            agent_id: found.id.to_string(),
+            name: None,
+            learning_container_id,
+        };
+        let thread = self.thread(user_id, &new).await.map_err(PlatformFailure::InitializeThread)?;
+        if thread.created && thread.thread.name.is_none() {
+            self.name(caller, &found, &input, &headers);
+        }
+        let wanted = LockRequest {
+            thread_id: new.thread_id,
+            run_id: input.run_id.clone(),
+            user_id: user_id.to_owned(),
+            agent_id: new.agent_id,
+            learning_container_id: new.learning_container_id,
+        };
+        let (run, lock) = self.intelligence.acquire_lock(&wanted).await.map_err(|error| match error {
+            LockError::Platform(cause) if cause.status() == Some(409) => PlatformFailure::LockHeld,
+            LockError::Platform(cause) => PlatformFailure::Lock(cause),
+            LockError::NoCredentials => PlatformFailure::NoCredentials,
+        })?;
+        input.thread_id.clone_from(&run.thread_id);
+        input.run_id.clone_from(&run.run_id);
+        let history = self.intelligence.thread_messages(user_id, &input.thread_id).await;
+        let kept = match history.and_then(|history| message_ids(&history)) {
+            Ok(kept) => kept,
+            Err(cause) => {
+                lock.release().await;
+                return Err(PlatformFailure::History(cause));
+            }
+        };
+        let new_messages = unknown(&input.messages, &kept);
+        let user_id = user_id.into();
+        let started =
+            PlatformRun { agent_id: found.id, agent: found.agent, input, headers, new_messages, user_id, lock };
+        self.runner.start(started).await.map_err(PlatformFailure::Start)?;
+        Ok(self.bootstrap(run.thread_id, Some(run.run_id), run.join_token))
+    }
+
+    /// The caller's thread, made if there is none.
+    async fn thread(&self, user_id: &str, new: &NewThread) -> Result<Found, PlatformError> {
+        let existing = |thread| Found { thread, created: false };
+        match self.intelligence.get_thread(user_id, &new.thread_id).await {
+            Err(missing) if missing.status() == Some(404) => {}
+            found => return found.map(existing),
+        }
+        match self.intelligence.create_thread(user_id, new).await {
+            // Somebody else was faster.
+            Err(exists) if exists.status() == Some(409) => {
+                self.intelligence.get_thread(user_id, &new.thread_id).await.map(existing)
+            }
+            made => made.map(|thread| Found { thread, created: true }),
+        }
+    }
+
+    /// Names a new thread, in the background: as its agent calls it, or by its first words.
+    fn name(&self, caller: &Caller, found: &FoundAgent, input: &RunAgentInput, headers: &HeaderMap) {
+        let Some(titles) = &self.titles else { return };
+        let Some(fallback) = names::fallback(&input.messages) else { return };
+        let asked = RunRequest {
+            owner: caller.owner().clone(),
+            headers: headers.clone(),
+            ..RunRequest::new(found.id.clone(), found.agent.clone(), input.clone())
+        };
+        let Some(question) = Question::about(&asked) else { return };
+        let intelligence = self.intelligence.clone();
+        let (thread_id, agent_id) = (input.thread_id.clone(), found.id.clone());
+        let user_id = caller.user_id().to_owned();
+        let span = info_span!("title", thread.id = thread_id, user.id = user_id);
+        titles.spawn(span, async move {
+            let name = question.answer().await.unwrap_or_else(|| fallback.to_string());
+            let update = ThreadUpdate { name: Some(name.into()), archived: None };
+            match intelligence.update_thread(&user_id, &agent_id, &thread_id, &update).await {
+                Ok(_) => debug!("the thread has a name"),
+                Err(failure) => warn!(error = %failure, "the platform did not take the name of the thread"),
+            }
+        });
+    }
+}
+
+/// The messages the thread does not have yet.
+fn unknown(messages: &[Message], kept: &HashSet<String>) -> Vec<Message> {
+    messages.iter().filter(|message| !kept.contains(message.id())).cloned().collect()
+}
