@@ -151,11 +151,11 @@ impl Desk {
             }
         }
         let mut bytes = 0;
-        let fits = |job: &&Box<dyn Job>| {
-            bytes += job.bytes();
+        let fits = |more: &usize| {
+            bytes += more;
             bytes <= GROUP_BYTES
         };
-        let count = self.waiting.iter().take(GROUP).take_while(fits).count();
+        let count = self.waiting.iter().take(GROUP).map(|job| job.bytes()).take_while(fits).count();
         self.waiting.drain(..count.max(1)).collect()
     }
 
