@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All tests: Rust, then the real npm clients against the binary, then the React example in a browser.
+# All tests: Rust, then the real npm clients against the binary, then the page and the React example in a browser.
 set -euo pipefail
 cd "$(dirname "$0")"
 install() { npm --prefix "$1" ci --ignore-scripts --no-audit --no-fund "${@:2}"; }
@@ -14,7 +14,7 @@ npm --prefix tests/client test
 
 export CHROMIUM="${CHROMIUM:-$(command -v chromium || true)}"
 if [ -n "$CHROMIUM" ]; then
-  install examples/react
+  install examples/react-chat
   install tests/browser
   npm --prefix tests/browser test
 elif [ -n "${REQUIRE_BROWSER:-}" ]; then

@@ -50,7 +50,7 @@ CREATE TABLE open_runs (
 
 CREATE INDEX stops_asked ON open_runs (epoch) WHERE stop_asked;
 
--- What open runs have said, framed for the wire.
+-- What open runs have said, framed for the wire, but for what they said last.
 CREATE TABLE events (
     run INTEGER NOT NULL,
     -- How many events of the run stand before these.
@@ -59,6 +59,17 @@ CREATE TABLE events (
     frames ANY NOT NULL,
     PRIMARY KEY (run, first)
 ) STRICT, WITHOUT ROWID;
+
+-- What they said last: what was committed together, whoever said it.
+CREATE TABLE tail (
+    id INTEGER PRIMARY KEY,
+    -- The lease of the process that wrote it.
+    epoch INTEGER NOT NULL,
+    -- For each piece in `said` its run, how many events the run said before, how many these are, and how many bytes:
+    -- 8, 8, 4 and 4 bytes, the smallest first. What stands in `events` too is not read here.
+    pieces BLOB NOT NULL,
+    said BLOB NOT NULL
+) STRICT;
 
 -- Runs that have ended.
 CREATE TABLE runs (
@@ -112,6 +123,11 @@ CREATE TABLE removed (
     thread INTEGER PRIMARY KEY
 ) STRICT;
 
+-- Processes that write the whole file anew: who finds it locked meanwhile waits.
+CREATE TABLE rewriting (
+    holder TEXT PRIMARY KEY
+) STRICT;
+
 -- What was taken over from the tables of others in this file.
 CREATE TABLE imports (
     source TEXT PRIMARY KEY,
@@ -123,17 +139,15 @@ CREATE TABLE imports (
 CREATE VIRTUAL TABLE search USING fts5 (words, tokenize = 'ascii', detail = 'none', columnsize = 0);
 INSERT INTO search (search, rank) VALUES ('secure-delete', 1);
 
--- Rows of `search` that may be out of date.
+-- Rows of `search` that may be out of date, the newest last. One may stand here twice.
 CREATE TABLE unsearched (
-    number INTEGER PRIMARY KEY
+    id INTEGER PRIMARY KEY,
+    number INTEGER NOT NULL
 ) STRICT;
 
-CREATE TRIGGER a_run_ended AFTER INSERT ON runs BEGIN
-    INSERT OR IGNORE INTO unsearched VALUES (new.number);
-END;
 CREATE TRIGGER a_thread_was_named AFTER INSERT ON threads WHEN new.name IS NOT NULL BEGIN
-    INSERT OR IGNORE INTO unsearched VALUES (new.id << 24);
+    INSERT INTO unsearched (number) VALUES (new.id << 24);
 END;
 CREATE TRIGGER a_thread_was_renamed AFTER UPDATE OF name ON threads WHEN new.name IS NOT old.name BEGIN
-    INSERT OR IGNORE INTO unsearched VALUES (new.id << 24);
+    INSERT INTO unsearched (number) VALUES (new.id << 24);
 END;

@@ -45,7 +45,7 @@ pub(crate) use key::{ApiKey, JoinToken};
 pub(crate) use learning::NoLearningContainer;
 pub use learning::RunIdentity;
 pub use listeners::{DeletedThread, PlatformThread};
-pub(crate) use lock::{LockError, LockRequest, RunLock};
+pub(crate) use lock::{LockError, LockRequest, RunCredentials, RunLock};
 pub(crate) use memories::{MemoryCredentials, MemoryUser, NewMemory, NoMemories, Recall};
 pub(crate) use memory_policy::MemoryPolicyFailed;
 pub use memory_policy::{MemoryAccess, MemoryGrant, MemoryRequest};

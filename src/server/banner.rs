@@ -7,6 +7,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::config::{AgentSettings, Config, Database, Kind, Origins};
+use super::wire;
 
 /// The lines printed on start, before anything is logged.
 pub(super) fn on_start(config: &Config, address: SocketAddr) -> String {
@@ -14,6 +15,9 @@ pub(super) fn on_start(config: &Config, address: SocketAddr) -> String {
     let mut text = format!("CopilotKit runtime {} listens on {origin}\n\n", env!("CARGO_PKG_VERSION"));
     text.push_str(&agents(config));
     text.push_str(&mounts(config, &origin));
+    if wire::page(config).is_some() {
+        let _ = writeln!(text, "  {:<13} {origin}", "chat");
+    }
     text.push_str(&keeping(config));
     let _ = write!(text, "\nPaste this into your app:\n\n  {}\n", provider(config, &origin));
     if let Some(demo) = config.agents.iter().find(|agent| matches!(agent.kind, Kind::Demo { .. })) {
@@ -54,8 +58,8 @@ pub(super) fn on_check(config: &Config) -> String {
     text
 }
 
-/// The page at `/`.
-pub(super) fn page(config: &Config, address: SocketAddr) -> String {
+/// What `/` answers to programs, and to browsers where there is no page.
+pub(super) fn about(config: &Config, address: SocketAddr) -> String {
     let origin = origin(address);
     // Names only: whoever can reach the page need not know where the agents are.
     let names: Vec<&str> = config.agents.iter().map(|agent| agent.name.as_str()).collect();
@@ -209,7 +213,7 @@ mod tests {
     #[test]
     fn agents_are_shown_without_secrets() {
         let config = config("[agents.a]\nurl = \"http://me:s3cret@host:8000/agui?key=s3cret\"\n");
-        assert!(!page(&config, address("127.0.0.1:1")).contains("host:8000"));
+        assert!(!about(&config, address("127.0.0.1:1")).contains("host:8000"));
         for text in [on_start(&config, address("127.0.0.1:1")), on_check(&config)] {
             assert!(text.contains("a (http://host:8000/agui)") && !text.contains("s3cret"), "{text}");
         }

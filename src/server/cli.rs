@@ -64,6 +64,10 @@ pub(super) struct Serving {
     #[arg(long, env = "COPILOTKIT_SINGLE_ROUTE_PATH", value_name = "PATH")]
     single_route_path: Option<String>,
 
+    /// A page at / where people chat with the agents: on or off [default: on]
+    #[arg(long, env = "COPILOTKIT_PAGE", value_name = "BOOL")]
+    page: Option<String>,
+
     /// Pages that may call the runtime: local, on (all), off, or origins separated by commas [default: local]
     #[arg(long, env = "COPILOTKIT_CORS", value_name = "ORIGINS")]
     cors: Option<String>,
@@ -166,6 +170,7 @@ const KEYS: &[(&str, &str)] = &[
     ("bind", "server.bind"),
     ("base_path", "server.base_path"),
     ("single_route_path", "server.single_route_path"),
+    ("page", "server.page"),
     ("cors", "cors.origins"),
     ("body_limit", "server.body_limit"),
     ("keep_alive", "runtime.keep_alive"),

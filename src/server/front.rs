@@ -6,15 +6,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::Router;
+use axum::extract::Path;
+use axum::response::IntoResponse;
 use axum::routing::get;
 use bytes::Buf;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use http::header::CONTENT_TYPE;
-use http::{HeaderValue, StatusCode};
+use http::header::{CONTENT_TYPE, VARY};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use tower::Service;
 use url::Url;
 
+use super::page::{self, Page};
 use crate::http::{Body, BoxError, CopilotService, Response};
 
 /// A service and the path it lies at, without a slash at its end.
@@ -32,12 +35,22 @@ pub(super) struct Front {
 }
 
 impl Front {
-    /// The mounts, and a page at `/`.
-    pub(super) fn new(mounts: Vec<Mount>, page: String) -> Front {
-        let pages = Router::new()
-            .route("/", get(async move || page.clone()))
-            .fallback(async || nothing())
-            .method_not_allowed_fallback(async || nothing());
+    /// The mounts, and at `/` the page for browsers that want one, else a text about the program.
+    pub(super) fn new(mounts: Vec<Mount>, about: String, page: Option<Page>) -> Front {
+        let mut pages = Router::new();
+        let varies = page.is_some().then_some([(VARY, "accept")]);
+        if page.is_some() {
+            let file = async |Path(name): Path<String>, asked: HeaderMap| {
+                page::file(&name, &asked).map_or_else(|| nothing().into_response(), IntoResponse::into_response)
+            };
+            pages = pages.route(&format!("{}{{name}}", page::FILES), get(file));
+        }
+        let root = async move |asked: HeaderMap| match page.filter(|_| page::is_wanted(&asked)) {
+            Some(page) => page.html(&asked).into_response(),
+            None => (varies, about).into_response(),
+        };
+        let pages =
+            pages.route("/", get(root)).fallback(async || nothing()).method_not_allowed_fallback(async || nothing());
         Front { mounts: mounts.into(), pages }
     }
 }
@@ -76,9 +89,14 @@ fn nothing() -> Response {
 
 impl Mount {
     fn covers(&self, path: &str) -> bool {
-        let base = self.path.trim_end_matches('/');
-        path.strip_prefix(base).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        covers(&self.path, path)
     }
+}
+
+/// Whether a path is that of a mount, or below it.
+pub(super) fn covers(mount: &str, path: &str) -> bool {
+    let base = mount.trim_end_matches('/');
+    path.strip_prefix(base).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// The path with its dot segments resolved, as URL parsers do it.
@@ -97,6 +115,7 @@ fn resolved(path: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
+    use http::header::ACCEPT;
     use http_body_util::BodyExt;
     use tower::ServiceExt;
 
@@ -104,13 +123,19 @@ mod tests {
     use super::super::wire;
     use super::*;
 
+    const SERVER: &str = "[server]\nbase_path = \"/api/copilotkit\"\nsingle_route_path = \"/api/copilotkit-single\"\n";
+
     async fn get(path: &str) -> (StatusCode, String) {
-        let text = "[server]\nbase_path = \"/api/copilotkit\"\nsingle_route_path = \"/api/copilotkit-single\"\n";
+        answer("", path, "*/*").await
+    }
+
+    async fn answer(settings: &str, path: &str, accept: &str) -> (StatusCode, String) {
+        let text = &format!("{SERVER}{settings}");
         let file = FileText { path: std::path::Path::new("x.toml"), text };
         let config = Config::load(Some(file), Default::default(), &|_| None).expect("a good configuration");
         let runtime = wire::runtime(&config).and_then(|parts| wire::build(parts, &config)).expect("a runtime");
-        let front = Front::new(wire::mounts(&config, &runtime), "the page".to_owned());
-        let request = http::Request::builder().uri(path).body(Body::empty()).expect("a request");
+        let front = Front::new(wire::mounts(&config, &runtime), "about".to_owned(), wire::page(&config));
+        let request = http::Request::builder().uri(path).header(ACCEPT, accept).body(Body::empty()).expect("a request");
         let response = front.oneshot(request).await.expect("an answer");
         let status = response.status();
         let body = response.into_body().collect().await.expect("a body").to_bytes();
@@ -129,11 +154,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn elsewhere_is_the_page_or_nothing() {
-        assert_eq!(get("/").await, (StatusCode::OK, "the page".to_owned()));
+    async fn elsewhere_is_what_it_is_or_nothing() {
+        assert_eq!(get("/").await, (StatusCode::OK, "about".to_owned()));
         let nothing = (StatusCode::NOT_FOUND, r#"{"error":"Not found"}"#.to_owned());
-        for path in ["/info", "/api", "/api/copilotkitx/info", "/api/copilotkit/../info"] {
+        for path in ["/info", "/api", "/api/copilotkitx/info", "/api/copilotkit/../info", "/page/x.js"] {
             assert_eq!(get(path).await, nothing, "{path}");
         }
+    }
+
+    #[tokio::test]
+    async fn browsers_get_the_page_unless_it_is_off() {
+        const BROWSER: &str = "text/html,application/xhtml+xml,*/*;q=0.8";
+        let (status, html) = answer("", "/", BROWSER).await;
+        assert!(status == StatusCode::OK && html.starts_with("<!doctype html>"), "{status} {html}");
+        assert_eq!(answer("", "/page/licenses.txt", "*/*").await.0, StatusCode::OK);
+        assert_eq!(answer("page = false\n", "/", BROWSER).await, (StatusCode::OK, "about".to_owned()));
+        assert_eq!(answer("page = false\n", "/page/licenses.txt", "*/*").await.0, StatusCode::NOT_FOUND);
     }
 }

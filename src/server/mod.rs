@@ -9,6 +9,7 @@ mod file;
 mod front;
 mod listen;
 mod log;
+mod page;
 mod private;
 mod problem;
 mod read;
@@ -160,7 +161,7 @@ async fn serving(Configured { config, runtime }: Configured) -> Result<ExitCode,
     if let (Some(retention), Some(store)) = (config.retention, database) {
         sweeping.spawn(async move { retention::keep_to(retention, &store).await });
     }
-    let front = Front::new(wire::mounts(&config, &runtime), banner::page(&config, address));
+    let front = Front::new(wire::mounts(&config, &runtime), banner::about(&config, address), wire::page(&config));
     let serving = listen::serve(listener, front, &runtime, signals, config.server.shutdown_deadline);
     Ok(match serving.await {
         End::Stopped => ExitCode::SUCCESS,

@@ -8,8 +8,9 @@ use http::{HeaderMap, HeaderName};
 use serde_json::Value;
 use url::Url;
 
-use super::config::{self, A2ui, AgentSettings, Config, Cors, ForwardHeaders, Kind, Origins, Users, WhenBusy};
-use super::front::Mount;
+use super::config::{self, A2ui, AgentSettings, Config, Cors, ForwardHeaders, Kind, Origins, Server, Users, WhenBusy};
+use super::front::{Mount, covers};
+use super::page::{self, Page};
 use super::problem::{Place, Problem};
 use super::store;
 use crate::agent::{Agent, AgentCall, AgentError, DemoAgent, EventStream, HttpAgent, HttpAgentError};
@@ -167,6 +168,15 @@ pub(super) fn mounts(config: &Config, runtime: &CopilotRuntime) -> Vec<Mount> {
     multi.chain(single).collect()
 }
 
+/// The page, if it is wanted, and there is a runtime it can talk to, and no runtime lies where its files are.
+pub(super) fn page(config: &Config) -> Option<Page> {
+    let Server { page, base_path, single_route_path, .. } = &config.server;
+    let base = base_path.as_deref().filter(|_| *page)?;
+    let in_the_way =
+        [Some(base), single_route_path.as_deref()].into_iter().flatten().any(|path| covers(path, page::FILES));
+    (!in_the_way).then(|| Page::new(base))
+}
+
 fn place(config: &Config) -> Place {
     config.file.as_deref().map_or(Place::Nowhere, |file| Place::File(file.into(), 0))
 }
@@ -309,6 +319,21 @@ mod tests {
         assert_eq!(asked(&[("x-user", "ada"), ("x-name", "")]), Some(User::new("ada")));
         for nobody in [&[][..], &[("x-user", "")], &[("x-user", "ada"), ("x-user", "eve")], &[("x-name", "Ada")]] {
             assert_eq!(asked(nobody), None, "{nobody:?}");
+        }
+    }
+
+    #[test]
+    fn the_page_gives_way_to_a_runtime_and_needs_one() {
+        for (server, is_there) in [
+            ("", true),
+            ("page = false", false),
+            ("base_path = \"/\"", false),
+            ("base_path = \"/page\"", false),
+            ("single_route_path = \"/page\"", false),
+            ("base_path = false\nsingle_route_path = \"/one\"", false),
+            ("base_path = \"/pages\"", true),
+        ] {
+            assert_eq!(page(&config(&format!("[server]\n{server}\n"))).is_some(), is_there, "{server}");
         }
     }
 

@@ -70,9 +70,19 @@ pub(super) struct Delivery {
     flight: Flight,
     /// How often the first events failed since the last success.
     failures: u32,
-    /// What is pending waits for the run's last event.
-    held: bool,
-    finished: bool,
+    last: Last,
+}
+
+/// The run's last event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Last {
+    ToCome,
+    /// Pending, and not to be sent yet.
+    Withheld,
+    /// The same, and nothing else is sent either.
+    HoldsAll,
+    /// To be sent like any other, or accepted already.
+    Free,
 }
 
 #[derive(Debug)]
@@ -125,8 +135,7 @@ impl Delivery {
             joined: None,
             flight: Flight::None,
             failures: 0,
-            held: false,
-            finished: false,
+            last: Last::ToCome,
         }
     }
 
@@ -137,22 +146,30 @@ impl Delivery {
         self.pending.push_back(Pending { json, queued: now });
     }
 
-    /// No event will follow.
-    pub(super) fn finish(&mut self) {
-        self.finished = true;
-        self.held = false;
+    /// Takes the run's last event, which is not to be sent before [`Delivery::finish`].
+    pub(super) fn queue_last(&mut self, event: &Event, id: &str, now: Instant) {
+        self.queue(event, id, now);
+        self.last = Last::Withheld;
     }
 
-    /// Holds back what is pending so that it leaves in one push with the run's last event. Not while the channel is
-    /// lost, something is out, or more is pending than one push takes: then it is to be asked again.
+    /// Everything may be sent, and no event will follow.
+    pub(super) fn finish(&mut self) {
+        self.last = Last::Free;
+    }
+
+    /// Sends nothing more before [`Delivery::finish`], so that the last event, if it is withheld, leaves in one push
+    /// with what is pending. `false` while that cannot be: the channel is lost, something is out, or more is pending
+    /// than one push takes.
     pub(super) fn hold(&mut self) -> bool {
-        let leaves_at_once = match self.joined {
-            Some(Intake::Batches) => self.pending.len() < BATCH,
-            Some(Intake::Single) => self.pending.is_empty(),
+        let fits = match self.joined {
+            Some(Intake::Batches) => self.pending.len() <= BATCH,
+            Some(Intake::Single) => self.pending.len() == 1,
             None => false,
         };
-        self.held = leaves_at_once && matches!(self.flight, Flight::None);
-        self.held
+        if fits && self.last == Last::Withheld && matches!(self.flight, Flight::None) {
+            self.last = Last::HoldsAll;
+        }
+        self.last == Last::HoldsAll
     }
 
     /// Whether the agent may say more now. What it says meanwhile stays with it.
@@ -162,7 +179,7 @@ impl Delivery {
 
     /// Whether every event of the finished run was accepted.
     pub(super) fn is_complete(&self) -> bool {
-        self.finished && self.pending.is_empty()
+        self.last == Last::Free && self.pending.is_empty()
     }
 
     /// The channel is joined.
@@ -189,7 +206,7 @@ impl Delivery {
         let intake = self.joined?;
         let events = match self.flight {
             Flight::Sent { .. } => return None,
-            _ if self.held => return None,
+            _ if self.last == Last::HoldsAll => return None,
             Flight::Failed { again, .. } if again > now => return None,
             Flight::Failed { events, .. } | Flight::Interrupted { events, .. } => events,
             Flight::None => self.ready(intake, now)?,
@@ -204,18 +221,19 @@ impl Delivery {
 
     /// How many events are to be sent together now.
     fn ready(&self, intake: Intake, now: Instant) -> Option<usize> {
-        let oldest = self.pending.front()?;
+        let sendable = self.pending.len() - usize::from(self.last == Last::Withheld);
+        let oldest = self.pending.front().filter(|_| sendable > 0)?;
         if intake == Intake::Single {
             return Some(1);
         }
         let mut bytes = 0;
-        let fitting = self.pending.iter().take(BATCH).take_while(|pending| {
+        let fitting = self.pending.iter().take(sendable.min(BATCH)).take_while(|pending| {
             bytes += pending.json.len();
             bytes <= BATCH_BYTES
         });
         let fitting = fitting.count();
-        let is_full = fitting == BATCH || fitting < self.pending.len();
-        (is_full || self.finished || oldest.queued + FLUSH <= now).then_some(fitting.max(1))
+        let is_full = fitting == BATCH || fitting < sendable;
+        (is_full || self.last == Last::Free || oldest.queued + FLUSH <= now).then_some(fitting.max(1))
     }
 
     /// It was pushed.
@@ -274,7 +292,7 @@ impl Delivery {
         let deadline = oldest + DEADLINE;
         let push = match (self.joined, &self.flight) {
             (None, _) | (_, Flight::Sent { .. }) => deadline,
-            _ if self.held => deadline,
+            _ if self.last == Last::HoldsAll => deadline,
             (_, Flight::Failed { again, .. }) => *again,
             (_, Flight::None | Flight::Interrupted { .. }) => oldest + FLUSH,
         };

@@ -128,8 +128,7 @@ struct Drive<'a, L> {
     wind_down_by: Option<Instant>,
     /// When a stopped run must be over.
     stop_by: Option<Instant>,
-    /// The run's error, until the lock is released.
-    error: Option<Event>,
+    /// The release of the lock, before the run's error is pushed.
     release: Option<BoxFuture<'a, ()>>,
     keeps_lock: bool,
 }
@@ -169,7 +168,6 @@ impl<'a, L: Lock> Drive<'a, L> {
             speaker,
             wind_down_by: None,
             stop_by: None,
-            error: None,
             release: None,
             keeps_lock: true,
         }
@@ -218,10 +216,7 @@ impl<'a, L: Lock> Drive<'a, L> {
             Next::LockLost(why) => self.abort(&why, now),
             Next::Released => {
                 self.release = None;
-                if let Some(error) = self.error.take() {
-                    self.queue(&error, now);
-                    self.delivery.finish();
-                }
+                self.delivery.finish();
             }
             Next::Stop => {
                 self.stop_by = Some(now + STOP);
@@ -284,7 +279,7 @@ impl<'a, L: Lock> Drive<'a, L> {
     /// Takes what the agent said. After its terminal event nothing counts.
     fn take(&mut self, batch: Batch, more: More, now: Instant) {
         for event in batch.events {
-            let mut queue = Queue { delivery: &mut self.delivery, error: &mut self.error, now };
+            let mut queue = Queue { delivery: &mut self.delivery, now };
             if let Err(failure) = self.pipeline.push(event, &mut queue) {
                 return self.fail(&failure, now);
             }
@@ -305,7 +300,7 @@ impl<'a, L: Lock> Drive<'a, L> {
         warn!(error = %failure, "the agent failed");
         let error = EventWriter::new(EventKind::RunError).text("message", failure.message());
         let error = error.optional_text("code", failure.code()).finish();
-        let mut queue = Queue { delivery: &mut self.delivery, error: &mut self.error, now };
+        let mut queue = Queue { delivery: &mut self.delivery, now };
         self.pipeline.fail(&error, &mut queue);
         self.settle(Speaker::dismiss);
     }
@@ -321,7 +316,7 @@ impl<'a, L: Lock> Drive<'a, L> {
     /// Closes what is open. What the agent says from here on does not count.
     fn dismiss(&mut self, why: Ending, now: Instant) {
         if !self.pipeline.has_ended() {
-            let mut queue = Queue { delivery: &mut self.delivery, error: &mut self.error, now };
+            let mut queue = Queue { delivery: &mut self.delivery, now };
             self.pipeline.close(why, &mut queue);
             self.settle(Speaker::dismiss);
         }
@@ -339,14 +334,10 @@ impl<'a, L: Lock> Drive<'a, L> {
     /// Gives the thread back before the run's error is pushed, as late as can be: a run without its lock is not let in
     /// again if it loses the channel. Upstream does so at once, and loses the error then.
     fn give_back(&mut self) {
-        if self.error.is_some() && self.release.is_none() && self.delivery.hold() {
+        if self.release.is_none() && self.delivery.hold() {
             self.keeps_lock = false;
             self.release = Some(Box::pin(lock::release(self.lock)));
         }
-    }
-
-    fn queue(&mut self, event: &Event, now: Instant) {
-        self.delivery.queue(event, &Uuid::new_v4().to_string(), now.into_std());
     }
 
     /// The end, whatever the agent thinks; with the release of the lock, if that was begun.
@@ -358,22 +349,22 @@ impl<'a, L: Lock> Drive<'a, L> {
     }
 }
 
-/// Takes a run's events from its pipeline to its delivery. An error waits for the release of the lock.
+/// Takes a run's events from its pipeline to its delivery. An error waits there for the release of the lock.
 struct Queue<'a> {
     delivery: &'a mut Delivery,
-    error: &'a mut Option<Event>,
     now: Instant,
 }
 
 impl Sink for Queue<'_> {
     fn deliver(&mut self, event: &Event) {
-        if event.kind() == EventKind::RunError {
-            *self.error = Some(event.clone());
-            return;
-        }
-        self.delivery.queue(event, &Uuid::new_v4().to_string(), self.now.into_std());
-        if event.kind() == EventKind::RunFinished {
-            self.delivery.finish();
+        let (id, now) = (Uuid::new_v4().to_string(), self.now.into_std());
+        match event.kind() {
+            EventKind::RunError => self.delivery.queue_last(event, &id, now),
+            EventKind::RunFinished => {
+                self.delivery.queue(event, &id, now);
+                self.delivery.finish();
+            }
+            _ => self.delivery.queue(event, &id, now),
         }
     }
 

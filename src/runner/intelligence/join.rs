@@ -13,10 +13,6 @@ use super::StartError;
 use super::delivery::{Intake, Refusal};
 use crate::phoenix::{News, Socket};
 
-pub(super) const CHANNEL_JOIN_ERROR: &str = "CHANNEL_JOIN_ERROR";
-const CHANNEL_JOIN_TIMEOUT: &str = "CHANNEL_JOIN_TIMEOUT";
-const THREAD_LOCK_LOST: &str = "THREAD_LOCK_LOST";
-
 /// How long a run waits for a gateway that drains or cannot be reached. Upstream waits for ever, as long as somebody
 /// waits for the answer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -40,7 +36,7 @@ pub(super) async fn join(
             news = socket.next() => news,
             () = closing.cancelled() => return Err(StartError::ShuttingDown),
             why = &mut lost => {
-                return Err(refused(THREAD_LOCK_LOST, &format!("The thread's lock was lost: {why}")));
+                return Err(StartError::Refused(format!("The thread's lock was lost: {why}")));
             }
             () = &mut patience => return Err(timed_out()),
         };
@@ -50,8 +46,7 @@ pub(super) async fn join(
                 info!("the gateway does not take the run yet; it is asked again");
             }
             News::Refused(response) => {
-                let message = format!("Failed to join channel: {}", compact(&response));
-                return Err(refused(CHANNEL_JOIN_ERROR, &message));
+                return Err(StartError::Refused(format!("Failed to join channel: {}", compact(&response))));
             }
             News::JoinTimedOut => return Err(timed_out()),
             // A restart that was announced is no failure.
@@ -67,12 +62,8 @@ pub(super) async fn join(
     }
 }
 
-pub(super) fn refused(code: &'static str, message: &str) -> StartError {
-    StartError::Refused { code, message: message.to_owned() }
-}
-
 fn timed_out() -> StartError {
-    refused(CHANNEL_JOIN_TIMEOUT, "Timed out joining channel")
+    StartError::Refused("Timed out joining channel".to_owned())
 }
 
 /// JSON as JavaScript writes it.

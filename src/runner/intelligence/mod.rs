@@ -74,12 +74,8 @@ pub(crate) enum StartError {
     #[error("Thread already running")]
     AlreadyRunning,
     /// The platform did not let the run in.
-    #[error("{message}")]
-    Refused {
-        /// What upstream's run error has as its code.
-        code: &'static str,
-        message: String,
-    },
+    #[error("{0}")]
+    Refused(String),
     #[error("The runtime is shutting down")]
     ShuttingDown,
 }
@@ -134,7 +130,7 @@ impl IntelligenceRunner {
             }),
         };
         // A task that ends without an answer has panicked.
-        admitted.await.unwrap_or_else(|_| Err(join::refused(join::CHANNEL_JOIN_ERROR, "internal error")))
+        admitted.await.unwrap_or_else(|_| Err(StartError::Refused("internal error".to_owned())))
     }
 
     /// Stops the run of a thread, or just this one, and answers when the platform has its terminal event.

@@ -22,13 +22,14 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, stream};
 use tokio::sync::OnceCell;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::admission::{Meant, Places, free_from_lost};
 use self::elsewhere::Followed;
 use self::replay::Replay;
-use self::run::{LiveRun, StopReason};
+use self::run::{LiveRun, Phase, StopReason};
 use self::watch::{Shown, Watch};
 use super::{
     AgentRunner, ConnectRequest, FrameStream, Owner, RunRefused, RunRequest, RunnerError, StopRequest, Stopped,
@@ -37,6 +38,9 @@ use super::{
 use crate::agui::{Event, Frames};
 
 pub use self::options::{RunOptions, WhenBusy, WhenUnwatched};
+
+/// How long a response's head waits for what the agent says at once, where keeping that takes a moment.
+const HEAD_WAITS: Duration = Duration::from_millis(5);
 
 /// Runs agents over a [`ThreadStore`].
 ///
@@ -111,14 +115,20 @@ impl LiveRunner {
         }?;
         // Here, as it takes a task: the engine may have been made outside of the async runtime.
         shared.heeds_stops.call_once(|| elsewhere::heed_stops(shared));
-        let watch = Watch::behind(run.log.clone(), shared.store.clone(), 0);
-        let mut task = Box::pin(drive::drive(shared.clone(), run, request));
+        let mut shown = Watch::behind(run.log.clone(), shared.store.clone(), 0).map(Shown::into_frames).boxed();
+        let mut task = Box::pin(drive::drive(shared.clone(), run.clone(), request));
         // The first step is taken here: what an agent says at once leaves with the response's head, in one
         // write. From then on the task belongs to the engine, and outlives this request.
         if futures_util::poll!(&mut task).is_pending() {
             shared.tasks.spawn(task);
+            if run.phase() == Phase::Starting {
+                // A store on disk takes a moment to begin it, and to keep what is said at once.
+                if let Ok(Some(first)) = timeout(HEAD_WAITS, shown.next()).await {
+                    return Ok(stream::once(ready(first)).chain(shown).boxed());
+                }
+            }
         }
-        Ok(watch.map(Shown::into_frames).boxed())
+        Ok(shown)
     }
 
     async fn close(&self, deadline: Duration) {

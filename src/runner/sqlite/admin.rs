@@ -11,6 +11,7 @@ use rusqlite::Connection;
 
 use super::SqliteStore;
 use super::error::Failure;
+use super::writer::Write;
 use crate::runner::{Owner, StoreError};
 
 pub use check::CheckReport;
@@ -18,7 +19,7 @@ pub use retain::Retention;
 
 /// How much of a file is given back to the system at once.
 const PAGES: i64 = 512;
-/// How often the write-ahead log is tried to be emptied while somebody reads from it, and the time between.
+/// How often it is looked whether nobody reads from the write-ahead log any more, and the time between.
 const EMPTYING: u32 = 500;
 const BETWEEN: Duration = Duration::from_millis(10);
 
@@ -57,17 +58,27 @@ impl SqliteStore {
     /// Forgets a user: deletes all threads, and leaves none of their text in the file, nor in the log beside it. Answers
     /// how many threads there were.
     ///
-    /// The file is written anew, and runs wait for it: some seconds for each gigabyte. Without that, pages would keep
-    /// copies of what once stood on them.
+    /// The file is written anew, and runs wait for it, those of other processes too: some seconds for each gigabyte.
+    /// Without that, pages would keep copies of what once stood on them.
     ///
     /// # Errors
     /// [`StoreError::Failed`] when the file cannot be written, or somebody keeps reading what was deleted. Call it again.
     pub async fn forget(&self, owner: &Owner) -> Result<usize, StoreError> {
         let count = self.clear_all(owner.clone()).await?;
-        let rewritten = self.writer.chore(|connection| connection.execute_batch("VACUUM")).await?;
-        rewritten.map_err(|error| Failure::from(error).explain(&self.file))?;
+        self.rewrites(true).await?;
+        let rewritten = self.writer.chore(|connection| connection.execute_batch("VACUUM")).await;
+        self.rewrites(false).await?;
+        rewritten?.map_err(|error| Failure::from(error).explain(&self.file))?;
         self.empty_log().await?;
         Ok(count)
+    }
+
+    async fn rewrites(&self, whether: bool) -> Result<(), StoreError> {
+        let say = move |write: &mut Write<'_>| {
+            let (lease, connection) = write.lease();
+            lease.rewrites(connection, whether)
+        };
+        self.writer.run(0, say).await
     }
 
     /// Works the log into the file and empties it. What stood there may have been deleted since.

@@ -1,16 +1,20 @@
 //! What the thread that writes does: what is asked for while it commits is committed together next, so that runs share
 //! the waiting for the disk. Between commits it looks after leases, and when nobody asks for anything, after the rest.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::Connection;
 
-use super::error::{Failure, OpenError};
+use super::checkpoints::Checkpoints;
+use super::error::{Failure, OpenError, is_busy};
 use super::lease::{self, Lease, Presence};
+use super::search::Portion;
+use super::tail::Tail;
 use super::writer::{Ask, Chore, Job, Queue, Write, panicked};
 use super::{SqliteOptions, node, recover, removal, schema, search};
 use crate::runner::StoreError;
@@ -20,6 +24,9 @@ const GROUP: usize = 256;
 const GROUP_BYTES: usize = 4 * 1024 * 1024;
 /// How long nothing must have been asked for before what can wait is done.
 const IDLE: Duration = Duration::from_millis(200);
+/// Who is never idle does some of it now and then: so often, and not for more than one part of so many of its time.
+const BETWEEN: Duration = Duration::from_millis(20);
+const SHARE: u32 = 50;
 /// How many runs of a process that is gone are closed at once.
 const CLOSED_AT_ONCE: usize = 16;
 
@@ -28,13 +35,20 @@ pub(super) struct Desk {
     connection: Connection,
     file: PathBuf,
     queue: Queue,
+    /// What was asked for and is not done yet, in order; the chore comes last.
+    waiting: VecDeque<Box<dyn Job>>,
+    chore: Option<Chore>,
     lease: Lease,
+    tail: Tail,
+    checkpoints: Checkpoints,
     /// When leases are looked after next.
     due: Instant,
     /// Epochs of processes that are gone, with runs to close.
     dead: Vec<i64>,
     /// How long to wait for others before doing what can wait; `None` if there is nothing.
     patience: Option<Duration>,
+    /// When some of what can wait is done though nobody waits.
+    between: Instant,
     /// In a test, ends as if killed.
     #[cfg(test)]
     killed: Arc<std::sync::atomic::AtomicBool>,
@@ -63,10 +77,15 @@ impl Desk {
             connection,
             file: file.to_owned(),
             queue,
+            waiting: VecDeque::new(),
+            chore: None,
             due: Instant::now() + lease.interval(),
             lease,
+            tail: Tail::default(),
+            checkpoints: Checkpoints::start(file)?,
             dead: Vec::new(),
             patience: Some(IDLE),
+            between: Instant::now(),
             #[cfg(test)]
             killed,
         };
@@ -85,23 +104,24 @@ impl Desk {
     /// Works until nobody can ask for anything any more.
     pub(super) fn serve(&mut self) {
         loop {
-            let until_due = self.due.saturating_duration_since(Instant::now());
-            let wait = match self.patience {
-                _ if !self.dead.is_empty() => Duration::ZERO,
-                Some(patience) => patience.min(until_due),
-                None => until_due,
-            };
             let mut idle = false;
-            match self.queue.recv_timeout(wait) {
-                Ok(Ask::Job(first)) => {
-                    let (group, chore) = self.group(first);
-                    self.commit(group);
-                    chore.into_iter().for_each(|chore| self.do_chore(chore));
-                    self.patience = Some(IDLE);
+            if self.waiting.is_empty() {
+                match self.queue.recv_timeout(self.wait()) {
+                    Ok(ask) => self.take(ask),
+                    Err(RecvTimeoutError::Timeout) => idle = true,
+                    Err(RecvTimeoutError::Disconnected) => break,
                 }
-                Ok(Ask::Chore(chore)) => self.do_chore(chore),
-                Err(RecvTimeoutError::Timeout) => idle = true,
-                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if !self.waiting.is_empty() {
+                let group = self.group();
+                self.commit(group);
+                self.checkpoints.wrote();
+                self.patience = Some(IDLE);
+            }
+            if self.waiting.is_empty()
+                && let Some(chore) = self.chore.take()
+            {
+                self.do_chore(chore);
             }
             if let Err(failure) = self.upkeep(idle) {
                 tracing::warn!(error = %failure, "the store could not be looked after");
@@ -112,21 +132,38 @@ impl Desk {
         self.leave();
     }
 
-    /// What is asked for by now and fits one commit, up to a chore.
-    fn group(&self, first: Box<dyn Job>) -> (Vec<Box<dyn Job>>, Option<Chore>) {
-        let mut bytes = first.bytes();
-        let mut group = vec![first];
-        while group.len() < GROUP && bytes < GROUP_BYTES {
+    /// How long to wait for somebody to ask for something.
+    fn wait(&self) -> Duration {
+        let until_due = self.due.saturating_duration_since(Instant::now());
+        match self.patience {
+            _ if !self.dead.is_empty() => Duration::ZERO,
+            Some(patience) => patience.min(until_due),
+            None => until_due,
+        }
+    }
+
+    /// What is asked for by now and fits one commit.
+    fn group(&mut self) -> Vec<Box<dyn Job>> {
+        while self.waiting.len() < GROUP && self.chore.is_none() {
             match self.queue.try_recv() {
-                Ok(Ask::Job(job)) => {
-                    bytes += job.bytes();
-                    group.push(job);
-                }
-                Ok(Ask::Chore(chore)) => return (group, Some(chore)),
+                Ok(ask) => self.take(ask),
                 Err(_) => break,
             }
         }
-        (group, None)
+        let mut bytes = 0;
+        let fits = |more: &usize| {
+            bytes += more;
+            bytes <= GROUP_BYTES
+        };
+        let count = self.waiting.iter().take(GROUP).map(|job| job.bytes()).take_while(fits).count();
+        self.waiting.drain(..count.max(1)).collect()
+    }
+
+    fn take(&mut self, ask: Ask) {
+        match ask {
+            Ask::Jobs(jobs) => self.waiting.extend(jobs),
+            Ask::Chore(chore) => self.chore = Some(chore),
+        }
     }
 
     fn do_chore(&self, chore: Chore) {
@@ -150,23 +187,29 @@ impl Desk {
 
     fn attempt(&mut self, group: &mut [Box<dyn Job>]) -> Result<(), Undone> {
         let explain = |failure: Failure| failure.explain(&self.file);
-        let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)
-            .map_err(|error| Undone::Locked(explain(error.into())))?;
-        let mut write = Write::new(transaction, &mut self.lease);
+        let mut write = loop {
+            let error = match Write::begin(&self.connection, &mut self.lease, &mut self.tail) {
+                Ok(write) => break write,
+                Err(error) => error,
+            };
+            if !is_busy(&error) || !self.lease.is_rewritten(&self.connection).unwrap_or(false) {
+                return Err(Undone::Locked(explain(error.into())));
+            }
+            tracing::warn!("runs wait for another process, which writes the file anew");
+        };
         for job in group {
             let worked = catch_unwind(AssertUnwindSafe(|| job.work(&mut write)));
             worked
                 .unwrap_or_else(|panic| Err(panicked(&*panic)))
                 .map_err(|failure| Undone::Failed(explain(failure)))?;
         }
-        write.commit().map_err(|error| Undone::Failed(explain(error.into())))
+        write.commit().map_err(|failure| Undone::Failed(explain(failure)))
     }
 
     /// Does some work in a transaction of its own.
     fn alone<T>(&mut self, work: impl FnOnce(&mut Write<'_>) -> Result<T, Failure>) -> Result<T, StoreError> {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
-            let mut write = Write::new(transaction, &mut self.lease);
+            let mut write = Write::begin(&self.connection, &mut self.lease, &mut self.tail)?;
             let done = work(&mut write)?;
             write.commit()?;
             Ok(done)
@@ -180,11 +223,24 @@ impl Desk {
             self.renew()?;
             self.find_dead()?;
         }
+        if self.tail.is_due(Instant::now()) {
+            // Any commit gives the oldest rows of their own.
+            self.alone(|_| Ok(()))?;
+        }
+        if self.tail.has_dead() {
+            self.patience.get_or_insert(IDLE);
+        }
         if !self.dead.is_empty() {
             self.close_dead()
         } else if idle && self.patience.take().is_some() {
-            let more = self.alone(|write| Ok(removal::sweep(write)? || search::catch_up(write)? > 0))?;
-            self.patience = more.then_some(Duration::ZERO);
+            let more =
+                self.alone(|write| Ok(removal::sweep(write)? || search::catch_up(write, Portion::LARGE)? > 0))?;
+            self.patience = (more || self.tail.has_dead()).then_some(Duration::ZERO);
+            Ok(())
+        } else if !idle && self.between <= Instant::now() {
+            let begun = Instant::now();
+            self.alone(|write| search::catch_up(write, Portion::SMALL))?;
+            self.between = Instant::now() + (begun.elapsed() * SHARE).max(BETWEEN);
             Ok(())
         } else {
             Ok(())
@@ -245,6 +301,7 @@ impl Desk {
 
     /// Closes what this process leaves open, and lets go of the file.
     fn leave(&mut self) {
+        self.checkpoints.end();
         #[cfg(test)]
         if self.killed.load(std::sync::atomic::Ordering::Relaxed) {
             return;

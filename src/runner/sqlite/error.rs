@@ -71,6 +71,11 @@ pub enum OpenError {
     Failed(#[from] StoreError),
 }
 
+/// Whether somebody else holds the lock.
+pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+}
+
 /// What happened, and what to do about it.
 pub(super) fn explain(error: &rusqlite::Error, file: &Path) -> String {
     let file = file.display();

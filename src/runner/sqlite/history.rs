@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::error::Failure;
 use super::runs::{key, number_of, thread_of};
-use super::stored;
+use super::{stored, tail};
 use crate::agui::{Frames, Message};
 use crate::runner::{ActiveRun, History, OpenRun, RunPhase, Said, StoredRun, ThreadKey};
 
@@ -84,39 +84,50 @@ pub(super) fn unsaid(connection: &Connection, thread: i64, column: ValueRef<'_>)
 pub(super) fn said(connection: &Connection, run: &OpenRun, after: u64) -> Result<Said, Failure> {
     const OPEN: &str = "SELECT EXISTS (SELECT 1 FROM open_runs WHERE thread = ?1 AND number = ?2)";
     const SEALED: &str = "SELECT EXISTS (SELECT 1 FROM runs WHERE number = ?1)";
-    // The batch that holds the next event, and those behind it.
-    const EVENTS: &str = "
-        SELECT first, count, frames FROM events
-        WHERE run = ?1 AND first >= coalesce((SELECT max(first) FROM events WHERE run = ?1 AND first <= ?2), 0)
-        ORDER BY first";
     let number = key(run.number);
-    let thread = thread_of(number);
-    let after = key(after);
     let ask = |sql, keys: &[i64]| -> Result<bool, Failure> {
         let mut statement = connection.prepare_cached(sql)?;
         Ok(statement.query_row(rusqlite::params_from_iter(keys), |row| row.get(0))?)
     };
-    if !ask(OPEN, &[thread, number])? {
+    if !ask(OPEN, &[thread_of(number), number])? {
         let phase = if ask(SEALED, &[number])? { RunPhase::Sealed } else { RunPhase::Gone };
         return Ok(Said { frames: Frames::default(), phase });
     }
+    Ok(Said { frames: said_behind(connection, number, key(after), PAGE_BYTES)?, phase: RunPhase::Open })
+}
+
+/// What an open run has said behind its first events, up to about so many bytes.
+pub(super) fn said_behind(connection: &Connection, run: i64, after: i64, bytes: usize) -> Result<Frames, Failure> {
+    // The row that holds the next event, and those behind it.
+    const EVENTS: &str = "
+        SELECT first, count, frames FROM events
+        WHERE run = ?1 AND first >= coalesce((SELECT max(first) FROM events WHERE run = ?1 AND first <= ?2), 0)
+        ORDER BY first";
+    let mut page = BytesMut::new();
+    let mut read = 0;
+    let mut add = |batch: &[u8], count: i64, skip: i64| {
+        let batch = frames(Bytes::copy_from_slice(batch), count).behind(usize::try_from(skip).unwrap_or_default());
+        page.extend_from_slice(batch.bytes());
+        read += batch.count();
+        page.len() < bytes
+    };
     let mut statement = connection.prepare_cached(EVENTS)?;
-    let mut rows = statement.query([number, after])?;
-    let mut bytes = BytesMut::new();
-    let mut events = 0;
-    while let Some(row) = rows.next()?
-        && bytes.len() < PAGE_BYTES
-    {
+    let mut rows = statement.query([run, after])?;
+    let mut next = after;
+    let mut room = true;
+    while room && let Some(row) = rows.next()? {
         let (first, count): (i64, i64) = (row.get(0)?, row.get(1)?);
-        if first + count <= after {
-            continue;
+        if first + count > next {
+            room = add(&stored::read(connection, thread_of(run), row.get_ref(2)?)?, count, next - first);
+            next = first + count;
         }
-        let skip = usize::try_from(after - first).unwrap_or_default();
-        let batch = frames(stored::read(connection, thread, row.get_ref(2)?)?, count).behind(skip);
-        bytes.extend_from_slice(batch.bytes());
-        events += batch.count();
     }
-    Ok(Said { frames: Frames::kept(bytes.freeze(), events), phase: RunPhase::Open })
+    if room {
+        tail::read(connection, run, next, |batch, count, skip| {
+            add(batch, count, skip);
+        })?;
+    }
+    Ok(Frames::kept(page.freeze(), read))
 }
 
 /// The open run of a thread.

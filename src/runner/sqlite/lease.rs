@@ -87,7 +87,7 @@ impl Lease {
 
     /// How long to wait until renewing it, and looking at the others.
     pub(super) fn interval(&self) -> Duration {
-        self.lasts / RENEWALS
+        (self.lasts / RENEWALS).min(Duration::from_secs(1))
     }
 
     /// The epoch under which a run may begin, inside a transaction: the one this process has, or a new one if it has
@@ -106,9 +106,7 @@ impl Lease {
                 return Ok(epoch);
             }
         }
-        if self.lock.is_none() {
-            self.lock = lock_new(&self.path_of(&holder));
-        }
+        self.lock();
         let lasts = i64::try_from(self.lasts.as_millis()).unwrap_or(i64::MAX);
         let mut take = connection.prepare_cached(TAKE)?;
         let epoch = take.query_row(params![holder, now(), lasts], |row| row.get(0))?;
@@ -116,6 +114,31 @@ impl Lease {
         self.renewed = Instant::now();
         self.presence.set(epoch);
         Ok(epoch)
+    }
+
+    /// Tells others by the lock that this process lives.
+    fn lock(&mut self) {
+        if self.lock.is_none() {
+            self.lock = lock_new(&self.path_of(&self.holder.to_string()));
+        }
+    }
+
+    /// Says, inside a transaction, whether this process is about to write the whole file anew.
+    pub(super) fn rewrites(&mut self, connection: &Connection, whether: bool) -> Result<(), Failure> {
+        const BEGIN: &str = "INSERT OR IGNORE INTO rewriting VALUES (?1)";
+        const END: &str = "DELETE FROM rewriting WHERE holder = ?1";
+        self.lock();
+        connection.prepare_cached(if whether { BEGIN } else { END })?.execute([self.holder.to_string()])?;
+        Ok(())
+    }
+
+    /// Whether another process that lives writes the whole file anew.
+    pub(super) fn is_rewritten(&self, connection: &Connection) -> Result<bool, Failure> {
+        const BY: &str = "SELECT holder FROM rewriting WHERE holder <> ?1";
+        let mut statement = connection.prepare_cached(BY)?;
+        let holders = statement.query_map([self.holder.to_string()], |row| row.get::<_, String>(0))?;
+        let holders = holders.collect::<Result<Vec<_>, _>>()?;
+        Ok(holders.iter().any(|holder| Lock::of(&self.path_of(holder)) == Lock::Held))
     }
 
     /// No runs are open under it.
@@ -183,12 +206,14 @@ impl Lease {
     /// away when that is kept: were this process killed in between, nothing else would tell the next that it is dead.
     pub(super) fn bury(&mut self, connection: &Connection, epoch: i64) -> Result<(), Failure> {
         const BURY: &str = "DELETE FROM leases WHERE epoch = ?1";
+        const NO_TAIL: &str = "DELETE FROM tail WHERE epoch = ?1";
+        connection.prepare_cached(NO_TAIL)?.execute([epoch])?;
         connection.prepare_cached(BURY)?.execute([epoch])?;
         self.others.remove(&epoch);
         Ok(())
     }
 
-    /// The epoch to close before leaving.
+    /// The epoch this process has.
     pub(super) fn epoch(&self) -> Option<i64> {
         self.epoch
     }

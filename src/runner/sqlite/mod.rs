@@ -4,6 +4,7 @@
 //! the disk. Several processes may use one file.
 
 mod admin;
+mod checkpoints;
 mod desk;
 mod error;
 mod history;
@@ -20,6 +21,7 @@ mod search;
 mod stops;
 mod store;
 mod stored;
+mod tail;
 #[cfg(test)]
 mod tests;
 mod writer;

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use hashbrown::HashSet;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{OptionalExtension, params};
 use serde::Deserialize;
 
 use super::error::Failure;
 use super::runs::{self, Seal};
-use super::stored;
 use super::writer::Write;
+use super::{history, stored};
 use crate::agui::{Compactor, Ending, Event, EventKind, Finalizer, Frames, Message, RunAgentInput};
 use crate::runner::{OpenRun, SealedRun, ThreadKey, codes};
 
@@ -70,25 +70,12 @@ fn close(write: &mut Write<'_>, thread: i64) -> Result<(), Failure> {
         )
     };
     let state = state.map(|json| stored::value(&json)).transpose()?;
-    let said = said(write.connection(), number)?;
+    let said = history::said_behind(write.connection(), number, 0, usize::MAX)?;
     let sealed = sealed(&thread_id, &run_id, &input, &said, Compactor::new(state));
     let run = OpenRun { thread: ThreadKey::anonymous(thread_id.as_str()), number: number.cast_unsigned() };
     runs::seal(write, &run, &Seal::of(sealed))?;
     tracing::warn!(thread.id = thread_id, run.id = run_id, "closed a run whose process was gone");
     Ok(())
-}
-
-/// Everything an open run has said.
-pub(super) fn said(connection: &Connection, number: i64) -> Result<Frames, Failure> {
-    const EVENTS: &str = "SELECT count, frames FROM events WHERE run = ?1 ORDER BY first";
-    let mut statement = connection.prepare_cached(EVENTS)?;
-    let mut rows = statement.query([number])?;
-    let (mut bytes, mut count) = (BytesMut::new(), 0);
-    while let Some(row) = rows.next()? {
-        count += usize::try_from(row.get::<_, i64>(0)?).unwrap_or_default();
-        bytes.extend_from_slice(&stored::read(connection, runs::thread_of(number), row.get_ref(1)?)?);
-    }
-    Ok(Frames::kept(bytes, count))
 }
 
 /// What stays of the run: what it said, and the events it owed.

@@ -17,34 +17,36 @@ const ROWS: usize = 256;
 const THREADS: i64 = 256;
 
 /// Deletes a thread. False if there is none.
-pub(super) fn delete(write: &Write<'_>, key: &ThreadKey) -> Result<bool, Failure> {
+pub(super) fn delete(write: &mut Write<'_>, key: &ThreadKey) -> Result<bool, Failure> {
     const FIND: &str = "SELECT id FROM threads WHERE owner = ?1 AND thread_id = ?2";
     let found = write.sql(FIND)?.query_row(params![key.owner.as_str(), &*key.id], |row| row.get(0)).optional()?;
-    found.map(|thread| hide(write, thread)).transpose().map(|found| found.is_some())
+    let Some(thread) = found else { return Ok(false) };
+    hide(write, thread)?;
+    Ok(true)
 }
 
 /// Deletes some threads of an owner. Says how many; 0 when there are none left.
-pub(super) fn clear_some(write: &Write<'_>, owner: &Owner) -> Result<usize, Failure> {
+pub(super) fn clear_some(write: &mut Write<'_>, owner: &Owner) -> Result<usize, Failure> {
     const FIND: &str = "SELECT id FROM threads WHERE owner = ?1 LIMIT ?2";
-    let mut statement = write.sql(FIND)?;
-    let threads = statement.query_map(params![owner.as_str(), THREADS], |row| row.get(0))?;
-    let threads = threads.collect::<Result<Vec<_>, _>>()?;
+    let threads: Vec<i64> = {
+        let mut statement = write.sql(FIND)?;
+        let rows = statement.query_map(params![owner.as_str(), THREADS], |row| row.get(0))?;
+        rows.collect::<Result<_, _>>()?
+    };
     threads.iter().try_for_each(|thread| hide(write, *thread))?;
     Ok(threads.len())
 }
 
 /// Takes a thread out of sight. Its open run, if any, is over for everybody but the one who runs it.
-pub(super) fn hide(write: &Write<'_>, thread: i64) -> Result<(), Failure> {
+pub(super) fn hide(write: &mut Write<'_>, thread: i64) -> Result<(), Failure> {
     const REMEMBER: &str = "INSERT INTO removed VALUES (?1)";
-    const HIDE: [&str; 2] = ["DELETE FROM open_runs WHERE thread = ?1", "DELETE FROM threads WHERE id = ?1"];
-    // Or what is swept away would be made ready for searches again.
-    const UNSEARCH: &str = "DELETE FROM unsearched WHERE number BETWEEN ?1 AND ?2";
+    const CLOSE: &str = "DELETE FROM open_runs WHERE thread = ?1 RETURNING number";
+    const HIDE: &str = "DELETE FROM threads WHERE id = ?1";
     write.sql(REMEMBER)?.execute([thread])?;
-    for sql in HIDE {
-        write.sql(sql)?.execute([thread])?;
-    }
-    let (first, last) = numbers_of(thread);
-    write.sql(UNSEARCH)?.execute([first, last])?;
+    write.sql(HIDE)?.execute([thread])?;
+    let open = write.sql(CLOSE)?.query_row([thread], |row| row.get(0)).optional()?;
+    open.into_iter().for_each(|number| write.ended(number));
+    write.hidden(thread);
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::error::Failure;
 use super::stored::{self, Piece};
+use super::tail::Facts;
 use super::writer::Write;
 use super::{payloads, recover, removal};
 use crate::runner::{AskedStop, Begun, NewRun, OpenRun, SealedRun, StopKind, StoreError};
@@ -70,6 +71,7 @@ pub(super) fn begin(write: &mut Write<'_>, run: &NewRun) -> Result<Option<Begun>
         _ => write.sql(STATE)?.query_row([thread], |row| row.get::<_, String>(0)).optional()?,
     };
     let state = state.map(|json| stored::value(&json)).transpose()?.map(Arc::new);
+    write.begun(number, Facts { events: false, payloads: !kept.payloads().is_empty(), state: state.is_some() });
     let run = OpenRun { thread: run.thread.clone(), number: number.cast_unsigned() };
     Ok(Some(Begun { run, known, input, state }))
 }
@@ -96,11 +98,15 @@ fn hear(write: &Write<'_>, thread: i64, place: i64, run: &NewRun) -> Result<Vec<
     const HEARD: &str = "SELECT run FROM message_ids WHERE thread = ?1 AND id = ?2";
     let mut known = Vec::with_capacity(run.input.messages.len());
     for message in &run.input.messages {
-        let heard = write.sql(HEARD)?.query_row(params![thread, message.id()], |row| row.get::<_, i64>(0));
-        let heard = heard.optional()?;
+        // On a new thread, nothing.
+        let heard = match place {
+            1 => None,
+            _ => write.sql(HEARD)?.query_row(params![thread, message.id()], |row| row.get::<_, i64>(0)).optional()?,
+        };
         if heard.is_none() {
             write.sql(HEAR)?.execute(params![thread, message.id(), place])?;
         }
+        // Or this very input has it twice.
         known.push(heard.is_some_and(|by| by != place));
     }
     Ok(known)
@@ -108,18 +114,16 @@ fn hear(write: &Write<'_>, thread: i64, place: i64, run: &NewRun) -> Result<Vec<
 
 const HEAR: &str = "INSERT INTO message_ids (thread, id, run) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
 
+/// What is to be made ready for searches, the newest last.
+const UNSEARCHED: &str = "INSERT INTO unsearched (number) VALUES (?1)";
+
 /// Keeps more of what an open run says.
-pub(super) fn append(write: &Write<'_>, run: &OpenRun, count: i64, frames: &Piece) -> Result<(), Failure> {
-    const APPEND: &str = "
-        INSERT INTO events (run, first, count, frames)
-        SELECT ?1, coalesce((SELECT first + count FROM events WHERE run = ?1 ORDER BY first DESC LIMIT 1), 0), ?2, ?3
-        FROM open_runs WHERE thread = ?4 AND number = ?1";
+pub(super) fn append(write: &mut Write<'_>, run: &OpenRun, count: i64, frames: &Piece) -> Result<(), Failure> {
     let number = key(run.number);
-    let thread = thread_of(number);
-    match write.sql(APPEND)?.execute(params![number, count, frames, thread])? {
-        0 => refuse_closed(write, number),
-        _ => payloads::keep(write, thread, number, frames),
+    if !write.say(number, count, frames)? {
+        return refuse_closed(write, number);
     }
+    payloads::keep(write, thread_of(number), number, frames)
 }
 
 /// What to keep of a run that is over.
@@ -169,18 +173,23 @@ pub(super) fn seal(write: &mut Write<'_>, run: &OpenRun, seal: &Seal) -> Result<
     if write.sql(SEAL)?.execute(row)? == 0 {
         return refuse_closed(write, number);
     }
-    close(write, thread, number)?;
+    let facts = write.facts(number);
+    close(write, thread, number, facts)?;
     let kept: Vec<&Piece> = [Some(&seal.frames), seal.unsaid.as_ref()].into_iter().flatten().collect();
     kept.iter().try_for_each(|piece| payloads::keep(write, thread, number, piece))?;
-    payloads::forget(write, number, &kept)?;
+    if facts.payloads {
+        payloads::forget(write, number, &kept)?;
+    }
     let place = number & ((1 << PLACE_BITS) - 1);
     for id in &sealed.message_ids {
         write.sql(HEAR)?.execute(params![thread, id, place])?;
     }
-    match &seal.state {
-        Some(state) => write.sql(KEEP_STATE)?.execute(params![thread, state])?,
-        None => write.sql(NO_STATE)?.execute([thread])?,
-    };
+    write.sql(UNSEARCHED)?.execute([number])?;
+    if let Some(state) = &seal.state {
+        write.sql(KEEP_STATE)?.execute(params![thread, state])?;
+    } else if facts.state {
+        write.sql(NO_STATE)?.execute([thread])?;
+    }
     let active = write.next_active()?;
     write.sql(REST)?.execute(params![thread, now, active])?;
     Ok(())
@@ -194,14 +203,14 @@ pub(super) fn ask_to_stop(write: &Write<'_>, stop: &AskedStop) -> Result<bool, F
 }
 
 /// Ends a run as if it had never begun.
-pub(super) fn discard(write: &Write<'_>, run: &OpenRun) -> Result<(), Failure> {
+pub(super) fn discard(write: &mut Write<'_>, run: &OpenRun) -> Result<(), Failure> {
     const UNHEAR: &str = "DELETE FROM message_ids WHERE thread = ?1 AND run = ?2";
-    const UNSEARCH: &str = "INSERT OR IGNORE INTO unsearched VALUES (?1)";
     const USED: &str = "SELECT EXISTS (SELECT 1 FROM runs WHERE number BETWEEN ?1 AND ?2)";
 
     let number = key(run.number);
     let thread = thread_of(number);
-    if !close(write, thread, number)? {
+    let facts = write.facts(number);
+    if !close(write, thread, number, facts)? {
         return refuse_closed(write, number);
     }
     let (first, last) = numbers_of(thread);
@@ -211,18 +220,19 @@ pub(super) fn discard(write: &Write<'_>, run: &OpenRun) -> Result<(), Failure> {
     }
     payloads::forget(write, number, &[])?;
     write.sql(UNHEAR)?.execute([thread, number - first])?;
-    write.sql(UNSEARCH)?.execute([number])?;
+    write.sql(UNSEARCHED)?.execute([number])?;
     Ok(())
 }
 
 /// Forgets what only an open run has. Says whether it was open.
-fn close(write: &Write<'_>, thread: i64, number: i64) -> Result<bool, Failure> {
+fn close(write: &mut Write<'_>, thread: i64, number: i64, facts: Facts) -> Result<bool, Failure> {
     const CLOSE: &str = "DELETE FROM open_runs WHERE thread = ?1 AND number = ?2";
     const UNSAY: &str = "DELETE FROM events WHERE run = ?1";
     let was_open = write.sql(CLOSE)?.execute([thread, number])? > 0;
-    if was_open {
+    if was_open && facts.events {
         write.sql(UNSAY)?.execute([number])?;
     }
+    write.ended(number);
     Ok(was_open)
 }
 

@@ -24,8 +24,9 @@ const LOCKED_TRIES: i32 = 5000;
 const STATEMENTS: usize = 64;
 /// What the connection that writes may hold of the file: what a thousand open runs add to, in KiB.
 const CACHE_KIB: i64 = 16 * 1024;
-/// How many pages the write-ahead log gets before it is worked into the database.
-const CHECKPOINT_PAGES: i64 = 4000;
+/// How many pages the write-ahead log gets before all of it is worked into the database, and it begins anew: everybody
+/// waits for what is left of that by then.
+const CHECKPOINT_PAGES: i64 = 16_000;
 
 /// Opens the connection that writes, bringing the schema up to date.
 pub(super) fn open_writer(file: &Path) -> Result<Connection, OpenError> {

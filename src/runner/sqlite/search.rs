@@ -1,5 +1,8 @@
-//! The words of names and messages, kept so that threads are found by them. They are brought up to date when somebody
-//! searches.
+//! The words of names and messages, kept so that threads are found by them. They are brought up to date between what
+//! runs ask for, and when somebody searches.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -10,46 +13,67 @@ use super::{history, stored};
 use crate::agui::{Event, MessageList, RunAgentInput};
 use crate::runner::words::Words;
 
-/// How much is read before others get their turn.
-const BATCH_BYTES: usize = 256 * 1024;
-const BATCH: i64 = 64;
+/// How much is brought up to date before others get their turn: in between, while nobody waits for it, or while somebody
+/// does. The more at once, the less each costs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Portion {
+    rows: i64,
+    bytes: usize,
+}
 
-/// How many rows are out of date, and whether there are open runs that nobody searched yet.
-pub(super) fn behind(connection: &Connection) -> Result<(i64, bool), Failure> {
+impl Portion {
+    pub(super) const SMALL: Portion = Portion { rows: 8, bytes: 16 * 1024 };
+    pub(super) const LARGE: Portion = Portion { rows: 256, bytes: 512 * 1024 };
+}
+
+/// How many rows a search brings up to date before it answers. If so many runs have ended since anybody had the time, it
+/// does not find the oldest of them yet.
+pub(super) const AWAITED: i64 = if cfg!(test) { 50 } else { 8 * 1024 };
+
+/// Whether a row is out of date, and whether there are open runs that nobody searched yet.
+pub(super) fn behind(connection: &Connection) -> Result<(bool, bool), Failure> {
     const BEHIND: &str = "
-        SELECT (SELECT count(*) FROM unsearched), EXISTS (SELECT 1 FROM open_runs WHERE NOT searched)";
+        SELECT EXISTS (SELECT 1 FROM unsearched), EXISTS (SELECT 1 FROM open_runs WHERE NOT searched)";
     Ok(connection.prepare_cached(BEHIND)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?)
 }
 
 /// Open runs are searched only when somebody searches: most end before.
 pub(super) fn note_open(write: &Write<'_>) -> Result<(), Failure> {
-    const NOTE: &str = "INSERT OR IGNORE INTO unsearched SELECT number FROM open_runs WHERE NOT searched";
+    const NOTE: &str = "INSERT INTO unsearched (number) SELECT number FROM open_runs WHERE NOT searched";
     const NOTED: &str = "UPDATE open_runs SET searched = 1 WHERE NOT searched";
     write.sql(NOTE)?.execute([])?;
     write.sql(NOTED)?.execute([])?;
     Ok(())
 }
 
-/// Brings some rows up to date. Says how many.
-pub(super) fn catch_up(write: &Write<'_>) -> Result<i64, Failure> {
-    const NEXT: &str = "SELECT number FROM unsearched LIMIT ?1";
+/// Brings some rows up to date, those first that changed last. Says how many; 0 when there are none left.
+pub(super) fn catch_up(write: &Write<'_>, portion: Portion) -> Result<i64, Failure> {
+    const NEXT: &str = "SELECT id, number FROM unsearched ORDER BY id DESC LIMIT ?1";
     const FORGET: &str = "DELETE FROM search WHERE rowid = ?1";
     const KEEP: &str = "INSERT INTO search (rowid, words) VALUES (?1, ?2)";
-    const DONE: &str = "DELETE FROM unsearched WHERE number = ?1";
-    let numbers = write.sql(NEXT)?.query_map([BATCH], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
+    const DONE: &str = "DELETE FROM unsearched WHERE id = ?1";
+    let mut statement = write.sql(NEXT)?;
+    let next = statement.query_map([portion.rows], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    // In the order of their numbers: the index is much slower in any other.
+    let mut found = BTreeMap::new();
     let (mut done, mut bytes) = (0, 0);
-    for number in numbers {
+    for row in next.collect::<Result<Vec<(i64, i64)>, _>>()? {
+        let (id, number) = row;
+        if let Entry::Vacant(vacant) = found.entry(number) {
+            let texts = texts(write, number)?;
+            bytes += texts.iter().map(String::len).sum::<usize>();
+            vacant.insert(Words::each_once(texts.iter().map(String::as_str)));
+        }
+        write.sql(DONE)?.execute([id])?;
+        done += 1;
+        if bytes >= portion.bytes {
+            break;
+        }
+    }
+    for (number, words) in found {
         write.sql(FORGET)?.execute([number])?;
-        let texts = texts(write, number)?;
-        bytes += texts.iter().map(String::len).sum::<usize>();
-        let words = Words::each_once(texts.iter().map(String::as_str));
         if !words.is_empty() {
             write.sql(KEEP)?.execute(params![number, words])?;
-        }
-        write.sql(DONE)?.execute([number])?;
-        done += 1;
-        if bytes >= BATCH_BYTES {
-            break;
         }
     }
     Ok(done)
@@ -58,7 +82,8 @@ pub(super) fn catch_up(write: &Write<'_>) -> Result<i64, Failure> {
 /// What a row of the search is made from: a thread's name, or what was said in a run; nothing if it is gone.
 fn texts(write: &Write<'_>, number: i64) -> Result<Vec<String>, Failure> {
     const NAME: &str = "SELECT name FROM threads WHERE id = ?1";
-    const SEALED: &str = "SELECT unsaid, count, frames FROM runs WHERE number = ?1";
+    const SEALED: &str = "
+        SELECT unsaid, count, frames FROM runs WHERE number = ?1 AND EXISTS (SELECT 1 FROM threads WHERE id = ?2)";
     const OPEN: &str = "SELECT input FROM open_runs WHERE thread = ?1 AND number = ?2";
     let thread = thread_of(number);
     if number == number_of(thread, 0) {
@@ -67,7 +92,7 @@ fn texts(write: &Write<'_>, number: i64) -> Result<Vec<String>, Failure> {
     }
     let mut messages = MessageList::default();
     let mut statement = write.sql(SEALED)?;
-    let mut rows = statement.query([number])?;
+    let mut rows = statement.query([number, thread])?;
     if let Some(row) = rows.next()? {
         messages.add_input(&history::unsaid(write.connection(), thread, row.get_ref(0)?)?);
         let frames = history::frames(stored::read(write.connection(), thread, row.get_ref(2)?)?, row.get(1)?);

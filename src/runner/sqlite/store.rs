@@ -14,6 +14,7 @@ use super::error::OpenError;
 use super::lease::Presence;
 use super::readers::Readers;
 use super::runs::Seal;
+use super::search::Portion;
 use super::stored::Piece;
 use super::writer::Writer;
 use super::{SqliteOptions, history, lists, removal, runs, search, stops};
@@ -30,7 +31,7 @@ pub struct SqliteStore {
     pub(super) file: PathBuf,
     pub(super) writer: Writer,
     pub(super) readers: Arc<Readers>,
-    presence: Arc<Presence>,
+    pub(super) presence: Arc<Presence>,
     _closing: DropGuard,
     #[cfg(test)]
     killed: Arc<std::sync::atomic::AtomicBool>,
@@ -86,10 +87,9 @@ impl SqliteStore {
     /// Changes a setting of the connection that writes.
     #[cfg(test)]
     pub(super) async fn set(&self, pragma: &'static str, value: i64) {
-        let set = move |write: &mut super::writer::Write<'_>| {
-            Ok(write.connection().execute_batch(&format!("PRAGMA {pragma} = {value}"))?)
-        };
-        self.writer.run(0, set).await.unwrap();
+        let set =
+            move |connection: &rusqlite::Connection| connection.execute_batch(&format!("PRAGMA {pragma} = {value}"));
+        self.writer.chore(set).await.unwrap().unwrap();
     }
 
     /// Forgets the threads of an owner, and says how many there were.
@@ -116,14 +116,13 @@ impl SqliteStore {
         let (mut behind, open) = self.readers.run(search::behind).await?;
         if open {
             self.writer.run(0, |write| search::note_open(write)).await?;
-            behind = self.readers.run(search::behind).await?.0;
+            behind = true;
         }
-        // Those that come meanwhile are not waited for.
-        while behind > 0 {
-            match self.writer.run(0, |write| search::catch_up(write)).await? {
-                0 => break,
-                done => behind -= done,
-            }
+        let mut done = 0;
+        while behind && done < search::AWAITED {
+            let some = self.writer.run(0, |write| search::catch_up(write, Portion::LARGE)).await?;
+            done += some;
+            behind = some > 0;
         }
         self.readers.run(move |connection| lists::list(connection, &query)).await
     }

@@ -27,8 +27,21 @@ impl Piece {
     pub(super) fn of(bytes: Bytes) -> Piece {
         let len = bytes.len();
         match payloads::take_out(&bytes) {
-            None => Piece { form: Form::Text(bytes), payloads: Vec::new(), len },
+            None => Piece::plain(bytes),
             Some((gapped, payloads)) => Piece { form: Form::Gapped(gapped), payloads, len },
+        }
+    }
+
+    /// One in which no long string can be.
+    pub(super) fn plain(bytes: Bytes) -> Piece {
+        Piece { len: bytes.len(), form: Form::Text(bytes), payloads: Vec::new() }
+    }
+
+    /// The text, unless there are gaps in it.
+    pub(super) fn text(&self) -> Option<&Bytes> {
+        match &self.form {
+            Form::Text(bytes) => Some(bytes),
+            Form::Gapped(_) => None,
         }
     }
 

@@ -6,6 +6,8 @@ mod failures;
 pub(super) mod files;
 mod node;
 mod processes;
+mod search;
+mod tail;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,17 +1,21 @@
 //! The way to the one thread that writes, and what work sees there.
 
 use std::any::Any;
+use std::fmt;
 use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Instant;
 
 use parking_lot::Mutex;
-use rusqlite::{CachedStatement, Connection, Transaction};
+use rusqlite::{CachedStatement, Connection, Transaction, TransactionBehavior};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::desk::Desk;
 use super::error::Failure;
 use super::lease::Lease;
+use super::stored::Piece;
+use super::tail::{Changes, Facts, Said, Tail};
 use crate::runner::StoreError;
 use crate::runner::listing::now;
 
@@ -22,6 +26,7 @@ const ROOM: usize = 64 * 1024;
 #[derive(Debug)]
 pub(super) struct Writer {
     queue: Mutex<Option<mpsc::Sender<Ask>>>,
+    gathered: Mutex<Vec<Box<dyn Job>>>,
     room: Arc<Semaphore>,
     /// Signalled when the thread has ended.
     ended: CancellationToken,
@@ -32,7 +37,7 @@ pub(super) type Queue = mpsc::Receiver<Ask>;
 
 /// One thing that is asked for.
 pub(super) enum Ask {
-    Job(Box<dyn Job>),
+    Jobs(Vec<Box<dyn Job>>),
     /// Work outside of any transaction. Everybody else waits.
     Chore(Chore),
 }
@@ -46,6 +51,12 @@ pub(super) trait Job: Send {
     /// Tells who asked.
     fn answer(self: Box<Self>, outcome: Result<(), StoreError>);
     fn bytes(&self) -> usize;
+}
+
+impl fmt::Debug for dyn Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job").field("bytes", &self.bytes()).finish_non_exhaustive()
+    }
 }
 
 struct Asked<T, F> {
@@ -90,7 +101,8 @@ impl Writer {
         };
         let thread = thread::Builder::new().name("sqlite-writer".to_owned()).spawn(serve);
         thread.map_err(|error| StoreError::Failed(format!("no thread to write with: {error}")))?;
-        Ok(Writer { queue: Mutex::new(Some(sender)), room: Arc::new(Semaphore::new(ROOM)), ended })
+        let (queue, room) = (Mutex::new(Some(sender)), Arc::new(Semaphore::new(ROOM)));
+        Ok(Writer { queue, gathered: Mutex::default(), room, ended })
     }
 
     /// Has some work done, about so many bytes of it, and waits until it is kept. Work must change nothing but the
@@ -103,9 +115,28 @@ impl Writer {
         let units = u32::try_from((1 + bytes / 1024).min(ROOM)).unwrap_or(1);
         let room = self.room.clone().acquire_many_owned(units).await.map_err(|_| gone())?;
         let (answer, answered) = oneshot::channel();
-        let job = Box::new(Asked { work, done: None, answer, bytes, _room: room });
-        self.ask(Ask::Job(job))?;
+        let is_first = {
+            let mut gathered = self.gathered.lock();
+            gathered.push(Box::new(Asked { work, done: None, answer, bytes, _room: room }));
+            gathered.len() == 1
+        };
+        if is_first {
+            let handing = Handing(self);
+            // Who else is about to ask for something comes along: what is handed over together is committed together,
+            // and the thread that writes is woken once.
+            tokio::task::yield_now().await;
+            drop(handing);
+        }
         answered.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Hands over what was gathered, in order.
+    fn hand_over(&self) {
+        let mut gathered = self.gathered.lock();
+        if !gathered.is_empty() {
+            // Who asked hears it if the store is closed.
+            let _ = self.ask(Ask::Jobs(std::mem::take(&mut gathered)));
+        }
     }
 
     /// Has some work done outside of any transaction, while everybody else waits.
@@ -127,8 +158,18 @@ impl Writer {
 
     /// Takes no more work, and waits until what was asked for is done.
     pub(super) async fn close(&self) {
+        self.hand_over();
         self.queue.lock().take();
         self.ended.cancelled().await;
+    }
+}
+
+/// Hands over what was gathered when it goes, also if who gathered it waits no longer: others do.
+struct Handing<'w>(&'w Writer);
+
+impl Drop for Handing<'_> {
+    fn drop(&mut self) {
+        self.0.hand_over();
     }
 }
 
@@ -140,6 +181,10 @@ fn gone() -> StoreError {
 pub(super) struct Write<'c> {
     transaction: Transaction<'c>,
     lease: &'c mut Lease,
+    tail: &'c mut Tail,
+    changes: Changes,
+    /// Changes when another process writes.
+    version: i64,
     now: i64,
     epoch: Option<i64>,
     /// The last activity of any thread, once it was looked up.
@@ -147,13 +192,86 @@ pub(super) struct Write<'c> {
 }
 
 impl<'c> Write<'c> {
-    pub(super) fn new(transaction: Transaction<'c>, lease: &'c mut Lease) -> Write<'c> {
-        Write { transaction, lease, now: now(), epoch: None, active: None }
+    pub(super) fn begin(
+        connection: &'c Connection,
+        lease: &'c mut Lease,
+        tail: &'c mut Tail,
+    ) -> rusqlite::Result<Write<'c>> {
+        let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+        let version = transaction.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+        let changes = Changes::default();
+        Ok(Write { transaction, lease, tail, changes, version, now: now(), epoch: None, active: None })
     }
 
     /// Keeps what was done.
-    pub(super) fn commit(self) -> rusqlite::Result<()> {
-        self.transaction.commit()
+    pub(super) fn commit(mut self) -> Result<(), Failure> {
+        if self.tail.is_due(Instant::now()) {
+            for run in self.tail.oldest() {
+                if self.is_open(run)? {
+                    self.changes.settled.push(run);
+                }
+            }
+        }
+        let epoch = self.lease.epoch().unwrap_or_default();
+        let written = self.tail.write(&self.transaction, epoch, &self.changes)?;
+        self.transaction.commit()?;
+        self.tail.apply(self.version, self.changes, written);
+        Ok(())
+    }
+
+    /// A run of this process begins.
+    pub(super) fn begun(&mut self, run: i64, facts: Facts) {
+        self.changes.begun.push((run, facts));
+    }
+
+    /// Keeps what an open run of this process says. False if it is none, or no more.
+    pub(super) fn say(&mut self, run: i64, count: i64, piece: &Piece) -> Result<bool, Failure> {
+        let open = self.is_open(run)?;
+        if open {
+            if !piece.payloads().is_empty() {
+                self.changes.payloads.insert(run);
+            }
+            self.changes.said.push(Said { run, count, piece: piece.clone() });
+        }
+        Ok(open)
+    }
+
+    /// Whether a run is an open one of this process.
+    fn is_open(&mut self, run: i64) -> Result<bool, Failure> {
+        match self.tail.checked(run) {
+            Some(checked) if !self.changes.ended.contains(&run) => {
+                Ok(checked == self.version || self.is_still_open(run)?)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Another process may have deleted a run's thread, or taken this one for dead.
+    fn is_still_open(&mut self, run: i64) -> Result<bool, Failure> {
+        const OPEN: &str = "SELECT EXISTS (SELECT 1 FROM open_runs WHERE thread = ?1 >> 24 AND number = ?1)";
+        let open = self.sql(OPEN)?.query_row([run], |row| row.get(0))?;
+        if open {
+            self.changes.checked.push(run);
+        } else {
+            self.changes.ended.insert(run);
+        }
+        Ok(open)
+    }
+
+    /// A run is over.
+    pub(super) fn ended(&mut self, run: i64) {
+        self.changes.ended.insert(run);
+    }
+
+    /// A thread was deleted.
+    pub(super) fn hidden(&mut self, thread: i64) {
+        self.changes.hidden.insert(thread);
+    }
+
+    /// What the file may hold of a run.
+    pub(super) fn facts(&self, run: i64) -> Facts {
+        let facts = self.tail.facts(run);
+        Facts { payloads: facts.payloads || self.changes.payloads.contains(&run), ..facts }
     }
 
     /// A statement, prepared once.

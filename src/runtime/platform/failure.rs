@@ -22,7 +22,7 @@ pub(crate) enum PlatformFailure {
     #[error("the messages of the thread could not be read: {0}")]
     History(PlatformError),
     #[error("the run could not be started: {0}")]
-    Start(StartError),
+    Start(#[from] StartError),
     #[error("the thread cannot be listened to: {0}")]
     Connect(PlatformError),
     #[error("the thread could not be looked up: {0}")]

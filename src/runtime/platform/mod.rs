@@ -8,6 +8,9 @@ mod threads;
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+use tracing::warn;
 
 use super::Caller;
 use super::titles::Titles;
@@ -21,6 +24,8 @@ pub(crate) use threads::PlatformThreads;
 pub(super) struct Platform {
     pub(super) intelligence: Intelligence,
     runner: IntelligenceRunner,
+    /// Runs that have or wait for their lock, and are not the runner's yet.
+    beginning: TaskTracker,
     /// Who asks agents for the titles of new threads, if that is on.
     titles: Option<Titles>,
 }
@@ -47,7 +52,7 @@ impl Platform {
     pub(super) fn new(intelligence: Intelligence) -> Platform {
         let runner = IntelligenceRunner::new(&intelligence);
         let titles = intelligence.options().generate_thread_names.then(Titles::default);
-        Platform { intelligence, runner, titles }
+        Platform { intelligence, runner, beginning: TaskTracker::new(), titles }
     }
 
     pub(super) fn threads<'p>(&'p self, caller: &'p Caller) -> PlatformThreads<'p> {
@@ -97,6 +102,12 @@ impl Platform {
         if let Some(titles) = &self.titles {
             titles.close().await;
         }
-        self.runner.shutdown(deadline).await;
+        self.beginning.close();
+        // The runner refuses what begins from here on, and that gives its lock back.
+        tokio::join!(self.runner.shutdown(deadline), async {
+            if timeout(deadline, self.beginning.wait()).await.is_err() {
+                warn!("the platform had not answered runs that began when the shutdown deadline passed");
+            }
+        });
     }
 }

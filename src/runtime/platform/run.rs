@@ -1,17 +1,20 @@
 //! A run whose thread the platform keeps (intelligence.md 2.3): the order of the steps is the contract's.
 
 use std::collections::HashSet;
+use std::panic::resume_unwind;
 
 use http::HeaderMap;
 use http::request::Parts;
-use tracing::{debug, info_span, warn};
+use tokio::task::JoinError;
+use tracing::{Instrument, debug, info_span, warn};
 
 use super::{Bootstrap, Platform, PlatformFailure};
 use crate::agui::{Message, RunAgentInput};
 use crate::intelligence::{
-    LockError, LockRequest, NewThread, PlatformError, PlatformThread, RunIdentity, ThreadUpdate, message_ids,
+    Intelligence, LockError, LockRequest, NewThread, PlatformError, PlatformThread, RunCredentials, RunIdentity,
+    ThreadUpdate, message_ids,
 };
-use crate::runner::{PlatformRun, RunRequest};
+use crate::runner::{IntelligenceRunner, PlatformRun, RunRequest, StartError};
 use crate::runtime::titles::Question;
 use crate::runtime::{Caller, FoundAgent, names};
 
@@ -27,7 +30,7 @@ impl Platform {
         &self,
         caller: &Caller,
         found: FoundAgent,
-        mut input: RunAgentInput,
+        input: RunAgentInput,
         head: &Parts,
         headers: HeaderMap,
     ) -> Result<Bootstrap, PlatformFailure> {
@@ -44,33 +47,21 @@ impl Platform {
         if thread.created && thread.thread.name.is_none() {
             self.name(caller, &found, &input, &headers);
         }
-        let wanted = LockRequest {
+        let lock = LockRequest {
             thread_id: new.thread_id,
             run_id: input.run_id.clone(),
             user_id: user_id.to_owned(),
             agent_id: new.agent_id,
             learning_container_id: new.learning_container_id,
         };
-        let (run, lock) = self.intelligence.acquire_lock(&wanted).await.map_err(|error| match error {
-            LockError::Platform(cause) if cause.status() == Some(409) => PlatformFailure::LockHeld,
-            LockError::Platform(cause) => PlatformFailure::Lock(cause),
-            LockError::NoCredentials => PlatformFailure::NoCredentials,
-        })?;
-        input.thread_id.clone_from(&run.thread_id);
-        input.run_id.clone_from(&run.run_id);
-        let history = self.intelligence.thread_messages(user_id, &input.thread_id).await;
-        let kept = match history.and_then(|history| message_ids(&history)) {
-            Ok(kept) => kept,
-            Err(cause) => {
-                lock.release().await;
-                return Err(PlatformFailure::History(cause));
-            }
+        // A task of its own: a client that leaves in the midst of it must not leave a lock behind.
+        let (intelligence, runner) = (self.intelligence.clone(), self.runner.clone());
+        let begun = self.beginning.spawn(begin(intelligence, runner, lock, found, input, headers).in_current_span());
+        let run = match begun.await.map_err(JoinError::try_into_panic) {
+            Ok(begun) => begun?,
+            Err(Ok(panic)) => resume_unwind(panic),
+            Err(Err(_cancelled)) => return Err(PlatformFailure::Start(StartError::ShuttingDown)),
         };
-        let new_messages = unknown(&input.messages, &kept);
-        let user_id = user_id.into();
-        let started =
-            PlatformRun { agent_id: found.id, agent: found.agent, input, headers, new_messages, user_id, lock };
-        self.runner.start(started).await.map_err(PlatformFailure::Start)?;
         Ok(self.bootstrap(run.thread_id, Some(run.run_id), run.join_token))
     }
 
@@ -113,6 +104,36 @@ impl Platform {
             }
         });
     }
+}
+
+/// Takes the lock and starts the run, or gives the lock back.
+async fn begin(
+    intelligence: Intelligence,
+    runner: IntelligenceRunner,
+    wanted: LockRequest,
+    found: FoundAgent,
+    mut input: RunAgentInput,
+    headers: HeaderMap,
+) -> Result<RunCredentials, PlatformFailure> {
+    let (run, lock) = intelligence.acquire_lock(&wanted).await.map_err(|error| match error {
+        LockError::Platform(cause) if cause.status() == Some(409) => PlatformFailure::LockHeld,
+        LockError::Platform(cause) => PlatformFailure::Lock(cause),
+        LockError::NoCredentials => PlatformFailure::NoCredentials,
+    })?;
+    input.thread_id.clone_from(&run.thread_id);
+    input.run_id.clone_from(&run.run_id);
+    let history = intelligence.thread_messages(&wanted.user_id, &input.thread_id).await;
+    let kept = match history.and_then(|history| message_ids(&history)) {
+        Ok(kept) => kept,
+        Err(cause) => {
+            lock.release().await;
+            return Err(PlatformFailure::History(cause));
+        }
+    };
+    let new_messages = unknown(&input.messages, &kept);
+    let (agent_id, agent, user_id) = (found.id, found.agent, wanted.user_id.into());
+    runner.start(PlatformRun { agent_id, agent, input, headers, new_messages, user_id, lock }).await?;
+    Ok(run)
 }
 
 /// The messages the thread does not have yet.

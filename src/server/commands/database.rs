@@ -86,7 +86,11 @@ async fn backup(args: &Backup, store: &SqliteStore, path: &Path, console: &mut C
         return Err(Failure::Misuse(format!("{} is there already; name a new file", args.to.display())));
     }
     let bar = bar("copying", 0);
-    let done = store.backup(&args.to, showing(&bar)).await;
+    let done = tokio::select! {
+        done = store.backup(&args.to, showing(&bar)) => done.map_err(Failure::from),
+        // What was copied so far goes.
+        Ok(()) = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+    };
     bar.finish_and_clear();
     done?;
     let bytes = std::fs::metadata(&args.to).map_or(0, |file| file.len());

@@ -48,6 +48,9 @@ pub(super) enum Failure {
     /// It went wrong.
     #[error("{0}")]
     Failed(String),
+    /// Somebody ended it before it was done.
+    #[error("interrupted")]
+    Interrupted,
     /// Whoever read the output has enough.
     #[error("the output was closed")]
     Closed,
@@ -74,6 +77,7 @@ impl Failure {
         match self {
             Failure::Misuse(_) => ExitCode::from(2),
             Failure::NotFound(_) | Failure::Failed(_) => ExitCode::FAILURE,
+            Failure::Interrupted => ExitCode::from(super::INTERRUPTED),
             Failure::Closed => ExitCode::SUCCESS,
         }
     }

@@ -18,6 +18,8 @@ pub(in crate::server) struct Server {
     pub(in crate::server) shutdown_deadline: Duration,
     /// Whether other machines may reach a runtime that does not tell users apart.
     pub(in crate::server) allow_anonymous: bool,
+    /// Whether people may chat with the agents on a page at `/`.
+    pub(in crate::server) page: bool,
 }
 
 pub(super) fn read(mut section: Section<'_>, users_are_wanted: bool) -> Server {
@@ -55,6 +57,7 @@ pub(super) fn read(mut section: Section<'_>, users_are_wanted: bool) -> Server {
         body_limit: bytes(&mut section, "body_limit", 20 << 20),
         shutdown_deadline: section.get("shutdown_deadline").unwrap_or(Duration::from_secs(10)),
         allow_anonymous,
+        page: section.get("page").unwrap_or(true),
     };
     section.finish();
     server

@@ -14,8 +14,8 @@ export function launchBrowser() {
 }
 
 /** A browser profile of its own; its tabs share it. */
-export async function openProfile(browser, url) {
-  const context = await browser.newContext({ viewport: { width: 1100, height: 700 } });
+export async function openProfile(browser, url, options) {
+  const context = await browser.newContext({ viewport: { width: 1100, height: 700 }, ...options });
   context.setDefaultTimeout(DEADLINE_MS);
   const problems = [];
   context.on("request", (request) => {
@@ -28,13 +28,19 @@ export async function openProfile(browser, url) {
   return {
     /** What no page may do: throw, write errors to the console, ask anybody but its own server. */
     problems,
-    /** Opens a tab: at the front page, or at the address of another tab. */
-    async openTab(address = url) {
+    /** Forgives problems of this kind; there must have been one. */
+    forgive(kind) {
+      const others = problems.filter((problem) => !kind.test(problem));
+      assert.ok(others.length < problems.length, `no problem is ${kind}: ${problems}`);
+      problems.splice(0, problems.length, ...others);
+    },
+    /** Opens a tab: at the front page, or at the address of another tab. One that is `refused` shows no chat. */
+    async openTab(address = url, { refused = false } = {}) {
       const page = await context.newPage();
       page.on("dialog", (dialog) => dialog.accept());
       const tab = new Tab(page);
       await page.goto(address);
-      await tab.input.waitFor();
+      if (!refused) await tab.input.waitFor();
       return tab;
     },
     close: () => context.close(),
@@ -84,6 +90,26 @@ class Tab {
   /** Waits until the thread of this name is the one marked as open. */
   marks(name) {
     return settles(() => this.threads.locator("li [aria-current]").allInnerTexts(), [name]);
+  }
+
+  /** Chooses an agent of the runtime's own page, and begins a thread with it. */
+  choose(agent) {
+    return this.page.getByRole("navigation", { name: "Agents" }).getByRole("button", { name: agent }).click();
+  }
+
+  /** Waits until the chat holds this text. */
+  holds(text) {
+    return this.page.getByTestId("copilot-message-list").getByText(text).first().waitFor();
+  }
+
+  /** Waits until an alert says this. */
+  warns(text) {
+    return this.page.getByRole("alert").filter({ hasText: text }).waitFor();
+  }
+
+  /** Stops the run that goes on, or sends what was typed: it is the same button. */
+  async stop() {
+    await this.page.getByTestId("copilot-send-button").click();
   }
 
   /** Presses a button of the thread list. */

@@ -1,19 +1,19 @@
-// What every test file starts with: a runtime with the scripted agents, the example in front of it, and a browser.
+// What every test file starts with: a runtime, the page it serves or the example in front of it, and a browser.
 
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach } from "node:test";
 import { startAgents } from "../../client/support/agents.mjs";
-import { startDemoRuntime, startRuntime } from "../../client/support/runtime.mjs";
+import { agentSection, install, startDemoRuntime, startRuntime } from "../../client/support/runtime.mjs";
 import { launchBrowser, openProfile } from "./browser.mjs";
 import { serveExample } from "./site.mjs";
 
-/** The example's agent is the scripted `patient`; `started.agents.release(threadId)` lets it go on. */
-export function useExample() {
+/** The example's agent is a scripted one; `started.agents.release(threadId)` lets `patient` go on. */
+export function useExample(script = "patient") {
   return useSite(async (started, atEnd) => {
     const agents = await startAgents();
     atEnd(() => agents.close());
     started.agents = agents;
-    return startRuntime({ names: ["default"], url: () => agents.url("patient") });
+    return startRuntime({ names: ["default"], url: () => agents.url(script) });
   });
 }
 
@@ -22,21 +22,51 @@ export function useDemoExample() {
   return useSite(() => startDemoRuntime());
 }
 
+/** The page the binary serves itself, with a scripted agent as `default` and others under their own names. */
+export function usePage(script = "patient") {
+  return useSite(async (started, atEnd) => {
+    const agents = await startAgents();
+    atEnd(() => agents.close());
+    started.agents = agents;
+    const names = ["default", "text", "fails", "state", "interrupt"];
+    return startRuntime({ names, url: (name) => agents.url(name === "default" ? script : name) });
+  }, serveItself);
+}
+
+/** The page of a runtime without agents of its own. */
+export function useDemoPage() {
+  return useSite(() => startDemoRuntime(), serveItself);
+}
+
+/** The page of a runtime that tells its users apart by the header `x-user`. */
+export function usePageWithUsers() {
+  return useSite(async (started, atEnd) => {
+    const agents = await startAgents();
+    atEnd(() => agents.close());
+    const place = install(`[users]\nheader = "x-user"\n\n${agentSection("default", agents.url("text"))}`);
+    atEnd(() => place.remove());
+    return place.start();
+  }, serveItself);
+}
+
+const serveItself = (runtime) => ({ url: `${new URL(runtime.url).origin}/`, close() {} });
+
 /** Every test finds no threads and gets a browser profile, `started.profile`, in which no page may have had a problem. */
-function useSite(startRuntime) {
+function useSite(startRuntime, serve = serveExample) {
   const started = {};
   const ends = [];
   const atEnd = (end) => ends.unshift(end);
   before(async () => {
     started.runtime = await startRuntime(started, atEnd);
     atEnd(() => started.runtime.stop());
-    started.site = await serveExample(started.runtime);
+    started.site = await serve(started.runtime);
     atEnd(() => started.site.close());
     started.browser = await launchBrowser();
     atEnd(() => started.browser.close());
   });
   beforeEach(async () => {
-    const cleared = await fetch(`${started.runtime.url}/threads/clear`, { method: "POST" });
+    const headers = { "x-user": "ada" };
+    const cleared = await fetch(`${started.runtime.url}/threads/clear`, { method: "POST", headers });
     assert.equal(cleared.status, 204);
     started.profile = await openProfile(started.browser, started.site.url);
   });

@@ -3,7 +3,7 @@
 import { createRequire } from "node:module";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
-const example = fileURLToPath(new URL("../../../examples/react/", import.meta.url));
+const example = fileURLToPath(new URL("../../../examples/react-chat/", import.meta.url));
 
 /** Serves the example in front of this runtime: `{ url, close }`. */
 export async function serveExample(runtime) {

@@ -19,6 +19,16 @@ async fn nothing_is_shown_that_is_not_kept() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_said_at_once_leaves_with_the_head_however_it_is_kept() {
+    for (takes, with_the_head) in [(Duration::ZERO, true), (Duration::from_millis(1), true), (Duration::MAX, false)] {
+        let store = Between::new(move |_, _| tokio::time::sleep(takes).map(Ok));
+        let runner = LiveRunner::new(store, RunOptions::default());
+        let mut shown = runner.run(request(saying(greeting("t", "r")), "t", "r")).await.unwrap();
+        assert_eq!(shown.next().now_or_never().is_some(), with_the_head, "{takes:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_that_fails_ends_the_run_and_shows_nothing_unkept() {
     let (store, runner) = slow_store(3);
     let (agent, strings) = puppet();

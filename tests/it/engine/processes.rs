@@ -159,8 +159,9 @@ async fn a_stop_reaches_a_run_that_does_not_know_yet_that_it_has_begun() {
     let disk = Disk::new(vec![5]);
     let runner = LiveRunner::new(Arc::new(disk.handle(0).0), RunOptions::default());
     let (agent, strings) = puppet();
+    let beginning = tokio::time::Instant::now();
     let watching = runner.run(request(agent, "t", "r")).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(7)).await;
+    tokio::time::sleep_until(beginning + Duration::from_millis(7)).await;
     let active = disk.store.active(&"t".into()).await.unwrap().expect("it has begun");
     assert!(disk.store.ask_to_stop(AskedStop { run: active.run, how: StopKind::End }).await.unwrap());
     assert_eq!(all(watching).await, [Event::run_started("t", "r"), Event::run_finished("t", "r")]);

@@ -3,4 +3,5 @@
 
 mod chaos;
 mod hurry;
+mod leaving;
 mod transcripts;

@@ -44,6 +44,12 @@ impl Played {
         }
     }
 
+    fn queue_last(&mut self) {
+        self.queued += 1;
+        let event = EventWriter::new(EventKind::RunError).text("message", "no").finish();
+        self.delivery.queue_last(&event, &format!("id-{}", self.queued), self.now);
+    }
+
     fn finish(&mut self) {
         self.queue(1);
         self.delivery.finish();
@@ -319,28 +325,39 @@ fn an_event_that_is_not_delivered_within_a_minute_ends_the_run() {
 }
 
 #[test]
-fn what_is_held_leaves_in_one_push_with_the_last_event() {
+fn a_last_event_that_is_withheld_leaves_in_one_push_with_what_is_pending() {
     let mut played = Played::new(None);
+    played.queue(39);
+    played.queue_last();
     assert!(!played.delivery.hold(), "the channel is lost");
-    played.queue(40);
     played.delivery.joined(Intake::Batches);
     assert!(!played.delivery.hold(), "too much is pending");
     assert_eq!(played.pushed(), seqs(1, 32));
     assert!(!played.delivery.hold(), "something is out");
     played.ok();
     assert!(played.delivery.hold());
+    assert!(played.delivery.hold());
     played.wait(1_000);
     assert_eq!(played.pushed(), NOTHING);
     assert_eq!(played.sleep(), 60_000, "but not for ever");
-    played.finish();
-    assert_eq!(played.pushed(), seqs(33, 41));
+    played.delivery.finish();
+    assert!(!played.delivery.hold(), "nothing is withheld any more");
+    assert_eq!(played.pushed(), seqs(33, 40));
+
+    let mut played = Played::new(Some(Intake::Batches));
+    played.queue(1);
+    assert!(!played.delivery.hold(), "nothing is withheld yet");
 
     let mut played = Played::new(Some(Intake::Single));
     played.queue(1);
+    played.queue_last();
     assert!(!played.delivery.hold(), "it needs a push of its own");
-    played.push();
+    assert_eq!(played.pushed(), [1]);
     played.ok();
+    assert_eq!(played.pushed(), NOTHING);
     assert!(played.delivery.hold());
+    played.delivery.finish();
+    assert_eq!(played.pushed(), [2]);
 }
 
 #[test]
@@ -368,6 +385,9 @@ fn no_more_is_taken_from_the_agent_while_much_is_undelivered() {
 enum Input {
     Queue(u64),
     Finish,
+    /// The last event, to be withheld.
+    Last,
+    Release,
     Wait(u64),
     Ok,
     Refused,
@@ -380,6 +400,8 @@ fn input() -> impl Strategy<Value = Input> {
     prop_oneof![
         4 => (1..50u64).prop_map(Input::Queue),
         1 => Just(Input::Finish),
+        1 => Just(Input::Last),
+        2 => Just(Input::Release),
         6 => (1..3_000u64).prop_map(Input::Wait),
         8 => Just(Input::Ok),
         2 => Just(Input::Refused),
@@ -394,11 +416,13 @@ proptest! {
     fn whatever_happens_events_are_accepted_once_and_in_order(inputs in prop::collection::vec(input(), 0..80)) {
         let mut played = Played::new(None);
         // What the platform has, told by what it acknowledged, and what it may have.
-        let (mut accepted, mut out, mut finished) = (0, None::<Sent>, false);
+        let (mut accepted, mut out, mut last, mut finished) = (0, None::<Sent>, false, false);
         for input in inputs {
             match input {
-                Input::Queue(events) if !finished => played.queue(events),
-                Input::Finish if !finished => { played.finish(); finished = true; }
+                Input::Queue(events) if !last => played.queue(events),
+                Input::Finish if !last => { played.finish(); (last, finished) = (true, true); }
+                Input::Last if !last => { played.queue_last(); last = true; }
+                Input::Release if played.delivery.hold() => { played.delivery.finish(); finished = true; }
                 Input::Wait(milliseconds) => played.wait(milliseconds),
                 Input::Ok if out.is_some() => {
                     accepted = *out.take().unwrap().seqs.last().unwrap();
@@ -415,7 +439,11 @@ proptest! {
                 }
                 _ => {}
             }
+            let held = played.delivery.hold();
             if let Some(sent) = played.push() {
+                let withheld = last && !finished && sent.seqs.contains(&played.queued);
+                prop_assert!(!held, "everything is held");
+                prop_assert!(!withheld, "the last event is withheld");
                 prop_assert!(out.is_none(), "one push is out at a time");
                 let last = *sent.seqs.last().unwrap();
                 prop_assert_eq!(&sent.seqs, &seqs(accepted + 1, last), "no gap, nothing acknowledged again");

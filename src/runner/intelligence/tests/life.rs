@@ -17,8 +17,8 @@ fn draining() -> Act {
     Act::Refuse(json!({"reason": "gateway_draining", "retryable": true}))
 }
 
-fn refused(code: &'static str, message: &str) -> Result<(), StartError> {
-    Err(StartError::Refused { code, message: message.to_owned() })
+fn refused(message: &str) -> Result<(), StartError> {
+    Err(StartError::Refused(message.to_owned()))
 }
 
 #[tokio::test(start_paused = true)]
@@ -175,7 +175,7 @@ async fn a_join_that_is_refused_for_good_refuses_the_run_and_releases_its_lock()
         let runner = platform.runner();
         let answer = runner.start(platform.run("t", "r", saying(hello()))).await;
         // As recorded in fault-join-permanent.
-        assert_eq!(answer, refused("CHANNEL_JOIN_ERROR", &format!("Failed to join channel: {message}")));
+        assert_eq!(answer, refused(&format!("Failed to join channel: {message}")));
         assert!(platform.log().contains(&"leave r".to_owned()));
         assert_eq!((platform.releases("r"), platform.events("r").len()), (1, 0));
         assert_eq!(runner.start(platform.run("t", "next", saying(hello()))).await, Ok(()), "the thread is free");
@@ -186,7 +186,7 @@ async fn a_join_that_is_refused_for_good_refuses_the_run_and_releases_its_lock()
 async fn a_join_that_is_not_answered_for_ten_seconds_refuses_the_run() {
     let platform = Platform::doing(Got::Join, [Act::Ignore]);
     let answer = platform.runner().start(platform.run("t", "r", saying(hello()))).await;
-    assert_eq!(answer, refused("CHANNEL_JOIN_TIMEOUT", "Timed out joining channel"));
+    assert_eq!(answer, refused("Timed out joining channel"));
     // Once for the join that was given up, once to go.
     assert_eq!(platform.times("leave"), [10_000, 10_000]);
     assert_eq!(platform.releases("r"), 1);
@@ -209,7 +209,7 @@ async fn a_platform_that_cannot_be_reached_for_a_minute_refuses_the_run() {
     let platform = Platform::scripted(|_| Act::Break { kept: false });
     let begun = Instant::now();
     let answer = platform.runner().start(platform.run("t", "r", saying(hello()))).await;
-    assert_eq!(answer, refused("CHANNEL_JOIN_TIMEOUT", "Timed out joining channel"));
+    assert_eq!(answer, refused("Timed out joining channel"));
     assert_eq!((begun.elapsed().as_secs(), platform.releases("r")), (60, 1));
 }
 
@@ -220,7 +220,7 @@ async fn a_lock_that_is_lost_before_the_first_join_refuses_the_run() {
     let mut run = platform.run("t", "r", saying(hello()));
     run.lock.lost_after = Some(Duration::from_secs(15));
     let answer = platform.runner().start(run).await;
-    assert_eq!(answer, refused("THREAD_LOCK_LOST", "The thread's lock was lost: not the holder"));
+    assert_eq!(answer, refused("The thread's lock was lost: not the holder"));
     assert_eq!(platform.releases("r"), 1);
 }
 
@@ -327,6 +327,26 @@ async fn what_cannot_be_delivered_for_a_minute_fails_the_run() {
     over(&runner).await;
     assert_eq!((platform.times("released"), platform.releases("r")), (vec![60_000], 1));
     assert!(lead.is_closed(), "the agent was stopped");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_cannot_be_delivered_for_a_minute_fails_the_run_too() {
+    let mut dials = 0;
+    let platform = Platform::scripted(move |got| {
+        dials += u32::from(got == Got::Dial);
+        if dials > 1 { Act::Break { kept: false } } else { Act::Serve }
+    });
+    let runner = platform.runner();
+    let (lead, agent) = led();
+    runner.start(platform.run("t", "r", agent)).await.unwrap();
+    lead.send(Ok(Event::run_started("t", "r"))).unwrap();
+    platform.until(|platform| !platform.events("r").is_empty()).await;
+    platform.hang_up(None);
+    sleep(Duration::from_secs(10)).await;
+    lead.send(Err(AgentError::new("alone"))).unwrap();
+    over(&runner).await;
+    assert_eq!((platform.types("r"), platform.releases("r")), (vec!["RUN_STARTED".to_owned()], 1));
+    assert_eq!(platform.times("release r")[0] / 1_000, 70);
 }
 
 #[tokio::test(start_paused = true)]

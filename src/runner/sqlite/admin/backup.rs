@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
+use tokio_util::sync::CancellationToken;
 
 use super::super::error::Failure;
 use super::super::schema;
@@ -18,6 +19,7 @@ const PAGES: i32 = 512;
 
 impl SqliteStore {
     /// Copies everything to a new file, as it is now. Runs go on meanwhile; those open now are broken off in the copy.
+    /// Who no longer waits for it ends it.
     ///
     /// # Errors
     /// [`StoreError::Failed`] when there is such a file already, or it cannot be written. Nothing is left of it then.
@@ -27,12 +29,20 @@ impl SqliteStore {
         progress: impl FnMut(Progress) + Send + 'static,
     ) -> Result<(), StoreError> {
         let (from, to) = (self.file.clone(), to.as_ref().to_owned());
-        let copied = tokio::task::spawn_blocking(move || back_up(&from, &to, progress)).await;
+        let waited_for = CancellationToken::new();
+        let given_up = waited_for.clone();
+        let _waiting = waited_for.drop_guard();
+        let copied = tokio::task::spawn_blocking(move || back_up(&from, &to, &given_up, progress)).await;
         copied.map_err(|error| StoreError::Failed(error.to_string()))?
     }
 }
 
-fn back_up(from: &Path, to: &Path, progress: impl FnMut(Progress)) -> Result<(), StoreError> {
+fn back_up(
+    from: &Path,
+    to: &Path,
+    given_up: &CancellationToken,
+    progress: impl FnMut(Progress),
+) -> Result<(), StoreError> {
     let refuse = |why: &dyn std::fmt::Display| StoreError::Failed(format!("{}: {why}", to.display()));
     if to.exists() {
         return Err(refuse(&"a backup overwrites nothing; name a new file"));
@@ -41,7 +51,7 @@ fn back_up(from: &Path, to: &Path, progress: impl FnMut(Progress)) -> Result<(),
     let partial = Partial(with_suffix(to, ".partial"));
     partial.remove();
     made_like(from, &partial.0).map_err(|error| refuse(&error))?;
-    copy(from, &partial.0, progress).map_err(|failure| failure.explain(&partial.0))?;
+    copy(from, &partial.0, given_up, progress).map_err(|failure| failure.explain(&partial.0))?;
     fs::rename(&partial.0, to).map_err(|error| refuse(&error))
 }
 
@@ -53,21 +63,39 @@ fn made_like(original: &Path, file: &Path) -> io::Result<()> {
     }
 }
 
-fn copy(from: &Path, to: &Path, mut progress: impl FnMut(Progress)) -> Result<(), Failure> {
+/// Makes a copy one of its own: it has no processes, and what they have no use for any more is nobody's.
+const ALONE: &str = "
+    PRAGMA journal_mode = DELETE;
+    DELETE FROM leases;
+    DELETE FROM tail WHERE epoch NOT IN (SELECT epoch FROM open_runs)";
+
+fn copy(
+    from: &Path,
+    to: &Path,
+    given_up: &CancellationToken,
+    mut progress: impl FnMut(Progress),
+) -> Result<(), Failure> {
     let source = schema::open_to_look(from).map_err(|error| Failure::because(error.to_string()))?;
     // All pages of one moment, however long it takes.
     let moment = Transaction::new_unchecked(&source, TransactionBehavior::Deferred)?;
     moment.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
     let mut copy = Connection::open(to)?;
     let backup = Backup::new(&moment, &mut copy)?;
-    while backup.step(PAGES)? == StepResult::More {
+    loop {
+        let step = backup.step(PAGES)?;
+        if given_up.is_cancelled() {
+            return Err(Failure::because("nobody waits for the copy any more"));
+        }
+        if step != StepResult::More {
+            break;
+        }
         let state = backup.progress();
         let total = state.pagecount.unsigned_abs();
         progress(Progress { done: u64::from(total - state.remaining.unsigned_abs().min(total)), total: total.into() });
     }
     drop(backup);
     // Nobody runs what is open in the copy.
-    copy.execute_batch("PRAGMA journal_mode = DELETE; DELETE FROM leases")?;
+    copy.execute_batch(ALONE)?;
     copy.close().map_err(|(_, error)| error)?;
     Ok(())
 }

@@ -82,12 +82,16 @@ fn sqlites_own(connection: &Connection, report: &mut CheckReport) -> Result<(), 
 
 fn what_belongs_together(connection: &Connection, report: &mut CheckReport) -> Result<(), Failure> {
     const THREADS: &str = "SELECT id FROM threads UNION SELECT thread FROM removed";
-    const RULES: [(&str, &str); 7] = [
+    const RULES: [(&str, &str); 8] = [
         ("runs of no thread", "FROM runs WHERE number >> 24 NOT IN (?)"),
         ("open runs of no thread", "FROM open_runs WHERE thread NOT IN (?) OR number >> 24 <> thread"),
         ("states of no thread", "FROM states WHERE thread NOT IN (?)"),
         ("message ids of no thread", "FROM message_ids WHERE thread NOT IN (?)"),
         ("attachments of no thread", "FROM payloads WHERE thread NOT IN (?)"),
+        (
+            "rows of the tail of no process",
+            "FROM tail WHERE epoch NOT IN (SELECT epoch FROM leases UNION SELECT epoch FROM open_runs)",
+        ),
         (
             "events of no open run",
             "FROM events WHERE run NOT IN (SELECT number FROM open_runs) AND run >> 24 NOT IN (SELECT thread FROM removed)",

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::super::error::Failure;
 use super::super::runs::numbers_of;
-use super::super::{history, lists, recover, stored};
+use super::super::{history, lists, stored};
 use super::SqliteStore;
 use crate::agui::{Event, Frames, MessageList, RunAgentInput};
 use crate::runner::{Owner, StoreError, ThreadKey, ThreadQuery, ThreadStore};
@@ -99,7 +99,7 @@ fn open(connection: &Connection, thread: i64, messages: &mut MessageList) -> Res
     let mut statement = connection.prepare_cached(OPEN)?;
     let mut rows = statement.query([thread])?;
     let Some(row) = rows.next()? else { return Ok(None) };
-    let said = recover::said(connection, row.get(0)?)?;
+    let said = history::said_behind(connection, row.get(0)?, 0, usize::MAX)?;
     let (run_id, agent_id): (String, String) = (row.get(1)?, row.get(2)?);
     let about = json!({"runId": run_id, "agentId": agent_id, "beganAt": time(row.get(3)?), "endedAt": Value::Null});
     let input = RunAgentInput::parse(&stored::read(connection, thread, row.get_ref(4)?)?);

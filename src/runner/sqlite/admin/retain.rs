@@ -72,7 +72,7 @@ fn superfluous(connection: &Connection, retention: Retention) -> Result<Vec<(i64
 }
 
 /// Deletes those of some threads that nobody used meanwhile. Says how many.
-fn delete(write: &Write<'_>, threads: &[(i64, i64)]) -> Result<u64, Failure> {
+fn delete(write: &mut Write<'_>, threads: &[(i64, i64)]) -> Result<u64, Failure> {
     const UNUSED: &str = "SELECT EXISTS (SELECT 1 FROM threads WHERE id = ?1 AND active = ?2)";
     let mut deleted = 0;
     for (thread, active) in threads {

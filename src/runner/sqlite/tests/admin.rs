@@ -83,6 +83,43 @@ async fn nothing_a_forgotten_user_said_is_left_in_any_file() {
 }
 
 #[tokio::test]
+async fn what_a_forgotten_user_said_in_another_process_is_gone_too() {
+    let place = TempFile::new();
+    let (one, two) = (open(&place), open(&place));
+    let pinned = begin(&one, "other", "r").await;
+    let begun = one.begin(run_of("ann", "1", "r")).await.unwrap();
+    let secret = Frames::of(&[Event::text_content("m", "needleann")]);
+    let more = Frames::of(&[Event::text_content("m", "x")]);
+    // One row of the tail for both.
+    let (said, also) = tokio::join!(one.append(&begun.run, secret), one.append(&pinned.run, more.clone()));
+    assert_eq!((said, also), (Ok(()), Ok(())));
+    assert_eq!(two.forget(&Owner::of("needleann")).await, Ok(1));
+    assert_eq!(files_with(&place, "needleann"), [""; 0]);
+    assert_eq!(one.append(&begun.run, more.clone()).await, Ok(()), "it goes on and is not kept");
+    one.append(&pinned.run, more).await.unwrap();
+    assert_eq!(two.said(&pinned.run, 0).await.unwrap().frames.count(), 2);
+}
+
+#[tokio::test]
+async fn runs_wait_for_a_process_that_writes_the_file_anew() {
+    let place = TempFile::new();
+    let (one, two) = (open(&place), open(&place));
+    let begun = begin(&one, "t", "r").await;
+    begin(&two, "u", "r").await;
+    let other = place.connect();
+    let said = "INSERT INTO rewriting SELECT holder FROM leases WHERE epoch = (SELECT max(epoch) FROM leases)";
+    other.execute_batch(&format!("{said}; BEGIN IMMEDIATE")).unwrap();
+    let release = async {
+        // Longer than a lock of strangers is waited for.
+        tokio::time::sleep(Duration::from_millis(6500)).await;
+        other.execute_batch("ROLLBACK").unwrap();
+    };
+    let more = Frames::of(&[Event::text_content("m", "x")]);
+    let (kept, ()) = tokio::join!(one.append(&begun.run, more), release);
+    assert_eq!(kept, Ok(()));
+}
+
+#[tokio::test]
 async fn a_thread_of_many_runs_goes_and_runs_go_on_beside_it() {
     let place = TempFile::new();
     let store = open(&place);
@@ -157,6 +194,49 @@ async fn a_backup_that_fails_leaves_nothing() {
     let nowhere = place.path().join("no directory/copy.db");
     let text = store.backup(&nowhere, |_| {}).await.unwrap_err().to_string();
     assert!(text.contains("cannot be opened"), "{text}");
+    assert!(!place.names().iter().any(|name| name.contains("copy")));
+}
+
+#[tokio::test]
+async fn a_backup_nobody_waits_for_any_more_leaves_nothing() {
+    let place = TempFile::new();
+    let store = open(&place);
+    let much = (0..2000).map(|n| Event::text_content(&n.to_string(), &"x".repeat(1500))).collect::<Vec<_>>();
+    seal(&store, &begin(&store, "large", "r").await, Frames::of(&much)).await;
+    let (begun, mut has_begun) = tokio::sync::mpsc::unbounded_channel();
+    let (go_on, wait) = std::sync::mpsc::channel::<()>();
+    let progress = move |_: Progress| {
+        begun.send(()).ok();
+        wait.recv().ok();
+    };
+    tokio::select! {
+        done = store.backup(place.path().with_file_name("copy.db"), progress) => panic!("{done:?}"),
+        began = has_begun.recv() => assert_eq!(began, Some(())),
+    }
+    assert!(place.names().iter().any(|name| name == "copy.db.partial"));
+    drop(go_on);
+    while place.names().iter().any(|name| name.contains("copy")) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_backup_has_no_rows_of_the_tail_that_are_nobodys() {
+    let place = TempFile::new();
+    let store = open(&place);
+    // The run that goes on needs the row, the other does not.
+    let (over, open_run) = (begin(&store, "over", "r").await, begin(&store, "open", "r").await);
+    let said = Frames::of(&[Event::text_content("m", "x")]);
+    let (one, two) = tokio::join!(store.append(&over.run, said.clone()), store.append(&open_run.run, said));
+    assert_eq!((one, two), (Ok(()), Ok(())));
+    seal(&store, &over, Frames::default()).await;
+    let copies = ["while it is open.db", "when it is over.db"].map(|name| place.path().with_file_name(name));
+    store.backup(&copies[0], |_| {}).await.unwrap();
+    seal(&store, &open_run, Frames::default()).await;
+    store.backup(&copies[1], |_| {}).await.unwrap();
+    for copy in copies {
+        assert_eq!(SqliteStore::check_file(copy).unwrap().problems, [""; 0]);
+    }
 }
 
 #[tokio::test]

@@ -170,7 +170,7 @@ async fn a_table_that_is_damaged_ends_the_run() {
     let store = open(&place);
     seal(&store, &begin(&store, "t", "r").await, Frames::of(&[Event::run_finished("t", "r")])).await;
     store.close().await;
-    damage(&place, "events", "leaf", &[0; 8]);
+    damage(&place, "tail", "leaf", &[0; 8]);
     let engine = engine(&Arc::new(open(&place)));
     failed(&talk(&engine, "u", "hi").await, "is damaged");
     finished(&replay(&engine, "t").await);
