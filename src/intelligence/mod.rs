@@ -5,8 +5,8 @@
 //! use copilotkit_runtime::intelligence::Intelligence;
 //!
 //! // The managed platform; `api_url` and `ws_url` name another one, always both.
-//! let intelligence = Intelligence::builder().api_key("cpk-…").build();
-//! # assert!(intelligence.is_err(), "the key has to be one");
+//! let intelligence = Intelligence::builder().api_key("cpk-…").build()?;
+//! # Ok::<(), copilotkit_runtime::intelligence::IntelligenceError>(())
 //! ```
 //!
 //! A call is sent once and never repeated: what a failure means, its caller knows. Calls with a time-out of their

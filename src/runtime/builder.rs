@@ -78,13 +78,22 @@ impl Default for Builder {
 
 impl CopilotRuntime {
     /// Starts configuring a runtime whose threads the Intelligence platform keeps, each for the user of whom
-    /// `identify` learns from a request's head. Who it is must be known there, so there is no way around the
-    /// callback, and the platform takes the place of a runner:
+    /// `identify` learns from a request's head. Who it is must be known there, so there is no way around the callback:
     ///
     /// ```compile_fail
-    /// # use copilotkit_runtime::{CopilotRuntime, intelligence::Intelligence, runner::MemoryRunner};
+    /// # use copilotkit_runtime::{CopilotRuntime, intelligence::Intelligence};
     /// # fn on(intelligence: Intelligence) {
-    /// CopilotRuntime::on_intelligence(intelligence).runner(MemoryRunner::new());
+    /// CopilotRuntime::on_intelligence(intelligence);
+    /// # }
+    /// ```
+    ///
+    /// And the platform takes the place of a runner:
+    ///
+    /// ```compile_fail
+    /// # use copilotkit_runtime::{CopilotRuntime, User, intelligence::Intelligence, runner::MemoryRunner};
+    /// # fn on(intelligence: Intelligence) {
+    /// let ada = |_: &http::request::Parts| std::future::ready(Ok(User::new("ada")));
+    /// CopilotRuntime::on_intelligence(intelligence, ada).runner(MemoryRunner::new());
     /// # }
     /// ```
     ///
