@@ -6,15 +6,15 @@ import { once } from "node:events";
 import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 
 const DELTAS = 1000;
 const SPEAKING = 30;
-const SHORT = 100;
+const SHORT = 20; // Before the stand-in is slow with what it has stored.
 const OPEN = 1000;
-const [runtimeProgram, platformProgram] = process.argv.slice(2);
+const [runtimeProgram, platformProgram] = process.argv.slice(2).map((path) => resolve(path));
 if (!platformProgram) throw new Error("usage: node measure.mjs RUNTIME PLATFORM");
 
 const place = mkdtempSync(join(tmpdir(), "copilotkit-bench-"));
