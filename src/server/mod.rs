@@ -100,6 +100,8 @@ struct Configured {
 
 fn configured(named: Option<OsString>, overrides: Overrides) -> Result<Configured, Refusal> {
     let config = read(named, |file, env| Config::load(file, overrides, env))?;
+    // Before anything that may have something to say.
+    log::start(&config.log);
     let runtime = wire::runtime(&config)?;
     Ok(Configured { config, runtime })
 }
@@ -147,7 +149,6 @@ async fn serving(Configured { config, runtime }: Configured) -> Result<ExitCode,
     let signals = Signals::listen().map_err(|error| format!("signals cannot be handled: {error}"))?;
     // Before the database is opened: a second server started by mistake ends here.
     let (listener, address) = listen::bind(&config.server, config.users.is_some()).await?;
-    log::start(&config.log);
     let (runtime, database) = match runtime {
         Prepared::Here(builder) => {
             let store = Store::open(&config.runner).await?;

@@ -39,6 +39,15 @@ fn a_key_puts_the_program_on_the_platform() {
 }
 
 #[test]
+fn a_platform_half_of_ones_own_is_warned_of() {
+    let half = [KEY, ("COPILOTKIT_INTELLIGENCE_API_URL", "https://api.platform.example")];
+    let (code, said) = checked(&half, &["--user-header", "x-user"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains(" WARN "), "{said}");
+    assert!(said.contains("wss://realtime.intelligence.copilotkit.ai"), "{said}");
+}
+
+#[test]
 fn older_names_of_the_variables_are_understood() {
     let users = ["--user-header", "x-user"];
     let older = [("COPILOTKIT_CLOUD_API_KEY", "cpk-s3cret"), ("COPILOTKIT_CLOUD_ORG_ID", "org-1")];
