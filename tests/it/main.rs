@@ -17,6 +17,7 @@ mod platform;
 mod policy;
 #[cfg(feature = "server")]
 mod program;
+mod report;
 #[path = "../support/serve.rs"]
 mod serve;
 mod threads;

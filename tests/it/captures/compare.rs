@@ -1,6 +1,7 @@
 //! What has to be alike in a recorded answer and ours (`tests/captures/rest-sse/README.md`, last chapter).
 
 use std::borrow::Cow;
+use std::fmt;
 
 use serde_json::Value;
 
@@ -11,6 +12,7 @@ use super::scripts::{OnAbort, Scripts, Step};
 use super::spelling;
 use super::sse;
 use super::values::{FreeText, Unlike, text_matches, unlike};
+use crate::report::WIDTH;
 
 /// Headers the HTTP server adds, not the runtime.
 const NOT_OURS: &[&str] = &["connection", "keep-alive", "transfer-encoding", "content-length", "date"];
@@ -23,6 +25,13 @@ const FIXED_MESSAGES: &[&str] = &["First ", "Cannot send '", "Step \"", "Run end
 pub(crate) struct Difference {
     pub(crate) exchange: String,
     pub(crate) what: Unlike,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Unlike { at, expected, got } = &self.what;
+        write!(f, "{}: {at}\nexpected {expected:.WIDTH$}\ngot      {got:.WIDTH$}", self.exchange)
+    }
 }
 
 /// Lists every difference between a case and what came of playing it.

@@ -11,7 +11,6 @@ mod observed;
 mod ours;
 mod play;
 mod proof;
-mod report;
 mod scripts;
 mod spelling;
 mod sse;
@@ -27,8 +26,8 @@ use futures_util::StreamExt;
 use futures_util::stream;
 
 use self::case::{Case, RunnerKind};
-use self::report::{Outcome, Report};
 use self::scripts::Scripts;
+use crate::report::{Outcome, Report};
 
 /// Cases under way at a time. They mostly wait.
 const AT_A_TIME: usize = 12;
@@ -78,7 +77,7 @@ async fn recorded_traffic_is_answered_alike() {
         .buffered(AT_A_TIME)
         .collect()
         .await;
-    let report = Report { outcomes, skipped: skipped.len() };
+    let report = Report { of: "captures", outcomes, skipped: skipped.len() };
     println!("{report}");
     assert!(report.failures() == 0, "{} cases failed, see above", report.failures());
 }
@@ -97,9 +96,5 @@ async fn outcome(case: Arc<Case>, scripts: &Arc<Scripts>) -> Outcome {
         }
         found = compare::differences(&step.ours, scripts, &played);
     }
-    match (found.is_empty(), because.is_empty()) {
-        (false, _) => Outcome::Failed(found),
-        (true, true) => Outcome::Passed,
-        (true, false) => Outcome::DiffersOnPurpose(because.join("; ")),
-    }
+    Outcome::of(&found, &because)
 }

@@ -13,7 +13,6 @@ mod intended;
 mod ours;
 mod play;
 mod proof;
-mod report;
 mod script;
 mod setbacks;
 mod single;
@@ -24,9 +23,9 @@ use std::env;
 use std::sync::Mutex;
 
 use self::file::Transcript;
-use self::report::{Outcome, Report};
 use super::hurry;
 use crate::captures::folder;
+use crate::report::{Outcome, Report};
 
 /// Transcripts under way at a time, each on a thread of its own: they mostly wait.
 const AT_A_TIME: usize = 4;
@@ -53,7 +52,7 @@ fn recorded_intelligence_traffic_is_answered_alike() {
     });
     let mut outcomes = outcomes.into_inner().expect("a list");
     outcomes.sort_by(|a, b| a.0.cmp(&b.0));
-    let report = Report { outcomes, skipped: skipped.len() };
+    let report = Report { of: "transcripts", outcomes, skipped: skipped.len() };
     println!("{report}");
     assert!(report.failures() == 0, "{} transcripts failed, see above", report.failures());
 }
@@ -75,9 +74,5 @@ fn outcome(transcript: &Transcript) -> Outcome {
         }
         found = compare::differences(&step.ours, &played);
     }
-    match (found.is_empty(), because.is_empty()) {
-        (false, _) => Outcome::Failed(found),
-        (true, true) => Outcome::Passed,
-        (true, false) => Outcome::DiffersOnPurpose(because.join("; ")),
-    }
+    Outcome::of(&found, &because)
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::Value;
 
 use super::ids::Ids;
+use crate::report::WIDTH;
 
 /// Something that should have been alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +14,12 @@ pub(crate) struct Unlike {
     pub(crate) at: String,
     pub(crate) recorded: String,
     pub(crate) ours: String,
+}
+
+impl fmt::Display for Unlike {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\nrecorded {:.WIDTH$}\nours     {:.WIDTH$}", self.at, self.recorded, self.ours)
+    }
 }
 
 impl Unlike {

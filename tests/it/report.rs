@@ -1,22 +1,34 @@
-//! What a replay came to, for people.
+//! What a replay of recordings came to, for people.
 
 use std::fmt;
-
-use super::compare::Difference;
 
 /// How a case went.
 pub(crate) enum Outcome {
     Passed,
     /// Answered as `intended.rs` says.
     DiffersOnPurpose(String),
-    Failed(Vec<Difference>),
+    /// Each difference as text of one or several lines.
+    Failed(Vec<String>),
     /// Listed in `intended.rs`, but answered as recorded.
     Outlived(&'static str),
     /// It could not be played to its end.
     Broken(String),
 }
 
+impl Outcome {
+    /// What is left unlike when it was compared with what is intended, and why that is.
+    pub(crate) fn of<D: fmt::Display>(unlike: &[D], because: &[&str]) -> Outcome {
+        match (unlike.is_empty(), because.is_empty()) {
+            (false, _) => Outcome::Failed(unlike.iter().map(D::to_string).collect()),
+            (true, true) => Outcome::Passed,
+            (true, false) => Outcome::DiffersOnPurpose(because.join("; ")),
+        }
+    }
+}
+
 pub(crate) struct Report {
+    /// What the recordings are called.
+    pub(crate) of: &'static str,
     pub(crate) outcomes: Vec<(String, Outcome)>,
     pub(crate) skipped: usize,
 }
@@ -31,9 +43,10 @@ impl Report {
     }
 }
 
-/// Differences shown of one case, and characters shown of one value.
-const SHOWN: usize = 6;
-const WIDTH: usize = 600;
+/// Differences shown of one case.
+const SHOWN: usize = 8;
+/// Characters shown of one value.
+pub(crate) const WIDTH: usize = 600;
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -47,10 +60,8 @@ impl fmt::Display for Report {
                 }
                 Outcome::Failed(differences) => {
                     writeln!(f, "FAILED: {name}")?;
-                    for Difference { exchange, what } in differences.iter().take(SHOWN) {
-                        writeln!(f, "    {exchange}: {}", what.at)?;
-                        writeln!(f, "        expected {:.WIDTH$}", what.expected)?;
-                        writeln!(f, "        got      {:.WIDTH$}", what.got)?;
+                    for difference in differences.iter().take(SHOWN) {
+                        writeln!(f, "    {}", difference.replace('\n', "\n        "))?;
                     }
                     if differences.len() > SHOWN {
                         writeln!(f, "    and {} more differences", differences.len() - SHOWN)?;
@@ -61,7 +72,7 @@ impl fmt::Display for Report {
         let passed = self.count(|outcome| matches!(outcome, Outcome::Passed));
         let on_purpose = self.count(|outcome| matches!(outcome, Outcome::DiffersOnPurpose(_)));
         let (ran, failed, skipped) = (self.outcomes.len(), self.failures(), self.skipped);
-        write!(f, "captures: {ran} ran, {passed} passed, {on_purpose} differ on purpose, {failed} failed, ")?;
+        write!(f, "{}: {ran} ran, {passed} passed, {on_purpose} differ on purpose, {failed} failed, ", self.of)?;
         write!(f, "{skipped} skipped")
     }
 }
