@@ -29,7 +29,7 @@ enum Wish {
 /// The whole run.
 pub(super) fn plan(input: &RunAgentInput) -> Vec<Step> {
     let scene = Scene::of(input);
-    let mut script = Script::start(scene.thread_id, scene.run_id);
+    let mut script = Script::start(scene.thread_id, scene.run_id, scene.said);
 
     // Suggestions first: their instruction is a user message that speaks of tools.
     if let Some(tool) = suggest_tool(&scene) {

@@ -182,6 +182,15 @@ fn approval_interrupts_and_the_answer_resumes() {
 }
 
 #[test]
+fn a_run_resumed_under_its_own_id_says_a_message_of_its_own() {
+    let asked = Chat::new(&["Ask for approval"]);
+    let said = asked.plan().first(EventKind::TextMessageStart)["messageId"].clone();
+    let resume = json!([{"interruptId": "i", "status": "resolved", "payload": {"approved": true}}]);
+    let resumed = asked.message(json!({"id": said, "role": "assistant", "content": "May I?"})).with("resume", resume);
+    assert_ne!(resumed.plan().first(EventKind::TextMessageStart)["messageId"], said);
+}
+
+#[test]
 fn suggestions_are_what_can_be_tried() {
     let tool = json!([{"name": "copilotkitSuggest", "description": "", "parameters": {}}]);
     let run = Chat::new(&["Hello", "Suggest what the user could say next by calling the tool"])

@@ -10,6 +10,8 @@ use crate::agui::{Message, RawJson, Role, RunAgentInput};
 pub(super) struct Scene<'a> {
     pub(super) thread_id: &'a str,
     pub(super) run_id: &'a str,
+    /// How many messages there are, if one of them is this run's: a client resumes a run under the id it had.
+    pub(super) said: usize,
     /// The text of the user's last message.
     pub(super) words: String,
     /// The user has spoken last, or nobody has.
@@ -58,6 +60,11 @@ impl Scene<'_> {
         Scene {
             thread_id: &input.thread_id,
             run_id: &input.run_id,
+            said: if input.messages.iter().any(|message| message.id().starts_with(&*input.run_id)) {
+                input.messages.len()
+            } else {
+                0
+            },
             words: users_words.and_then(Message::text).unwrap_or_default(),
             users_turn: last.is_none_or(|message| message.role() == Role::User),
             first_turn: input.messages.iter().filter(|message| message.role() == Role::User).count() <= 1,

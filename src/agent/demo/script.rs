@@ -17,8 +17,8 @@ pub(super) struct Step {
 pub(super) struct Script {
     thread_id: String,
     run_id: String,
-    /// Prefix of every id: ids differ between runs because run ids do.
-    messages: u32,
+    /// The last number of an id. The run's id is the prefix of every id, so ids differ between runs.
+    number: usize,
     steps: Vec<Step>,
 }
 
@@ -26,9 +26,10 @@ pub(super) struct Script {
 const BREATH: u32 = 12;
 
 impl Script {
-    pub(super) fn start(thread_id: &str, run_id: &str) -> Script {
+    /// Begins a run that has already said so many messages, which is none unless it is resumed.
+    pub(super) fn start(thread_id: &str, run_id: &str, said: usize) -> Script {
         let started = Step { event: Event::run_started(thread_id, run_id), words: 0 };
-        Script { thread_id: thread_id.to_owned(), run_id: run_id.to_owned(), messages: 0, steps: vec![started] }
+        Script { thread_id: thread_id.to_owned(), run_id: run_id.to_owned(), number: said, steps: vec![started] }
     }
 
     /// Says a text word by word. Returns the message's id.
@@ -104,8 +105,8 @@ impl Script {
     }
 
     fn next_id(&mut self, kind: &str) -> String {
-        self.messages += 1;
-        format!("{}-{kind}-{}", self.run_id, self.messages)
+        self.number += 1;
+        format!("{}-{kind}-{}", self.run_id, self.number)
     }
 }
 

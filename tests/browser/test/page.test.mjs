@@ -213,6 +213,7 @@ describe("the page before there is an agent", () => {
     await tab.say("Ask for approval");
     await tab.page.getByRole("button", { name: "Yes" }).click();
     await tab.holds("You approved, so I go on.");
+    assert.equal(await tab.page.getByTestId("copilot-assistant-message").count(), 2);
   });
 
   test("code is coloured, and nobody else is asked", async () => {
