@@ -3,13 +3,20 @@
 use crate::failure::Result;
 use crate::load::Request;
 use crate::load::closed_loop::ClosedLoop;
+use crate::process::{Pid, usage};
 use crate::report::Samples;
 use crate::server::{Kind, Program, Running};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Clients of every closed loop that does not say otherwise.
 const CLIENTS: usize = 16;
+
+/// How long the servers must have done nothing of their own before the next has its turn, what still counts as
+/// nothing, and how long that is waited for.
+const QUIET: Duration = Duration::from_millis(200);
+const NOTHING: Duration = Duration::from_millis(4);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The servers of the scenarios about threads that are kept.
 pub(super) const DURABLE: &[Kind] = &[Kind::OursDurable, Kind::Ours, Kind::NodeDurable];
@@ -34,17 +41,27 @@ pub struct Lab {
 /// Something that has its turn in a round.
 pub(super) trait Subject {
     fn kind(&self) -> Kind;
+    /// The process it is, if it runs all the time.
+    fn process(&self) -> Option<Pid>;
 }
 
 impl Subject for Running {
     fn kind(&self) -> Kind {
         self.kind
     }
+
+    fn process(&self) -> Option<Pid> {
+        Some(self.pid())
+    }
 }
 
 impl Subject for Program {
     fn kind(&self) -> Kind {
         self.kind
+    }
+
+    fn process(&self) -> Option<Pid> {
+        None
     }
 }
 
@@ -93,6 +110,7 @@ impl Lab {
         let mut samples = [const { Samples::new() }; N];
         for round in 1..=self.rounds {
             for subject in subjects {
+                until_quiet(subjects).await?;
                 let values = measure(subject).await?;
                 eprintln!("  round {round}, {}: {values:.3?}", subject.kind().name());
                 for (samples, value) in samples.iter_mut().zip(values) {
@@ -102,4 +120,21 @@ impl Lab {
         }
         Ok(samples)
     }
+}
+
+/// Waits until no server does anything: what one puts off until nobody asks, the others would pay for on its core.
+async fn until_quiet<S: Subject>(subjects: &[S]) -> Result<()> {
+    let processes: Vec<Pid> = subjects.iter().filter_map(Subject::process).collect();
+    let used = || processes.iter().map(|pid| Ok(usage(*pid)?.cpu)).sum::<Result<Duration>>();
+    let begun = Instant::now();
+    let mut before = used()?;
+    while !processes.is_empty() && begun.elapsed() < PATIENCE {
+        tokio::time::sleep(QUIET).await;
+        let now = used()?;
+        if now.saturating_sub(before) <= NOTHING {
+            return Ok(());
+        }
+        before = now;
+    }
+    Ok(())
 }

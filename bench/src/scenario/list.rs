@@ -5,6 +5,7 @@ use crate::failure::{Failure, Result};
 use crate::load::closed_loop::ClosedLoop;
 use crate::load::{Request, Workload, single};
 use crate::play::Props;
+use crate::process::Pid;
 use crate::report::{Chapter, Metric, Samples, Target};
 use crate::server::{Kind, Running};
 use serde::Deserialize;
@@ -120,6 +121,10 @@ struct Listing {
 impl super::lab::Subject for Listing {
     fn kind(&self) -> Kind {
         self.server.kind
+    }
+
+    fn process(&self) -> Option<Pid> {
+        Some(self.server.pid())
     }
 }
 
