@@ -9,7 +9,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("agent", &["agui"]),
     ("transcription", &[]),
     ("phoenix", &[]),
-    ("intelligence", &["phoenix"]),
+    ("intelligence", &[]),
     ("runner", &["agui", "agent", "intelligence", "phoenix"]),
     ("runtime", &["agui", "agent", "intelligence", "runner", "transcription"]),
     ("http", &["agui", "agent", "intelligence", "runner", "runtime", "transcription"]),
