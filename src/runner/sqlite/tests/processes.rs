@@ -187,7 +187,10 @@ async fn a_run_of_a_process_that_is_gone_is_closed_though_nobody_asks() {
     while two.said(&begun.run, 0).await.unwrap().phase != RunPhase::Sealed {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    assert!(!place.names().iter().any(|name| name.contains("-holder-")));
+    // Its lock file goes after the commit that others may already have seen.
+    while place.names().iter().any(|name| name.contains("-holder-")) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 #[tokio::test]
