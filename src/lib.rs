@@ -3,6 +3,9 @@
 
 pub mod agent;
 pub mod agui;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod http;
 pub mod intelligence;
 mod phoenix;
