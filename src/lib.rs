@@ -5,6 +5,7 @@ pub mod agent;
 pub mod agui;
 pub mod http;
 pub mod intelligence;
+mod meter;
 mod phoenix;
 pub mod runner;
 mod runtime;
@@ -12,4 +13,7 @@ mod runtime;
 pub mod server;
 pub mod transcription;
 
-pub use runtime::{A2ui, BuildError, Builder, CopilotRuntime, IdentifyError, KeptByPlatform, KeptHere, User};
+pub use runtime::{
+    A2ui, BuildError, Builder, Check, CopilotRuntime, IdentifyError, KeptByPlatform, KeptHere, METRICS_CONTENT_TYPE,
+    Readiness, User,
+};

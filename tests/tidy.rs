@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 /// A room and the rooms it may name.
 const ROOMS: &[(&str, &[&str])] = &[
     ("agui", &[]),
+    // Counters that others touch; what they mean, those know.
+    ("meter", &[]),
     ("agent", &["agui"]),
     ("transcription", &[]),
     ("phoenix", &[]),
     ("intelligence", &[]),
-    ("runner", &["agui", "agent", "intelligence", "phoenix"]),
-    ("runtime", &["agui", "agent", "intelligence", "runner", "transcription"]),
+    ("runner", &["agui", "agent", "intelligence", "meter", "phoenix"]),
+    ("runtime", &["agui", "agent", "intelligence", "meter", "runner", "transcription"]),
     ("http", &["agui", "agent", "intelligence", "runner", "runtime", "transcription"]),
 ];
 
@@ -28,6 +30,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("ThreadKey", &["runner", "runtime", "server"]),
     ("Owner::", &["runner", "runtime/users", "server"]),
     ("sha2::", &["runner/sqlite"]),
+    // What is counted is counted without it: it only writes down what was counted.
+    ("prometheus_client::", &["runtime/metrics"]),
 ];
 
 /// Paths without clock, chance or async runtime.

@@ -184,7 +184,9 @@ where
         let face = self.face.clone();
         Box::pin(async move {
             let answer = AssertUnwindSafe(face.serve(request.map(Body::new))).catch_unwind().await;
-            Ok(answer.unwrap_or_else(|_| panicked()))
+            let answer = answer.unwrap_or_else(|_| panicked());
+            face.runtime.answered(answer.status().as_u16());
+            Ok(answer)
         })
     }
 }

@@ -12,6 +12,7 @@ use tracing::info;
 
 use super::run::{LiveRun, Phase, StopReason};
 use super::{Shared, WhenBusy};
+use crate::meter::StoreCall;
 use crate::runner::{AskedStop, BeginError, Begun, NewRun, RunRefused, StopKind, StoreError, ThreadKey};
 
 /// How often a run of another process is looked at.
@@ -221,7 +222,7 @@ pub(super) async fn begin(shared: &Shared, run: &LiveRun, new: NewRun) -> Result
     }
     let mut interrupted = None;
     loop {
-        match shared.store.begin(new.clone()).await {
+        match run.meter.timed(StoreCall::Begin, shared.store.begin(new.clone())).await {
             Ok(begun) => {
                 if let Some(stop) = run.begun(&begun.run) {
                     shared.places.are_asked(&stop);

@@ -128,6 +128,12 @@ fn version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
+/// Writes what stands there already.
+pub(super) fn touch(connection: &Connection) -> Result<(), Failure> {
+    let version = version(connection)?;
+    Ok(connection.pragma_update(None, "user_version", version)?)
+}
+
 fn mark(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX))
