@@ -11,9 +11,10 @@ pub mod runner;
 mod runtime;
 #[cfg(feature = "server")]
 pub mod server;
+mod trace;
 pub mod transcription;
 
 pub use runtime::{
-    A2ui, BuildError, Builder, Check, CopilotRuntime, IdentifyError, KeptByPlatform, KeptHere, METRICS_CONTENT_TYPE,
-    Readiness, User,
+    A2ui, BuildError, Builder, Check, CopilotRuntime, IdentifyError, KeptByPlatform, KeptHere, LiveNow,
+    METRICS_CONTENT_TYPE, Readiness, Status, User,
 };

@@ -8,19 +8,21 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("agui", &[]),
     // Counters that others touch; what they mean, those know.
     ("meter", &[]),
-    ("agent", &["agui"]),
+    // W3C Trace Context, and the spans it continues.
+    ("trace", &[]),
+    ("agent", &["agui", "trace"]),
     ("transcription", &[]),
     ("phoenix", &[]),
     ("intelligence", &[]),
     ("runner", &["agui", "agent", "intelligence", "meter", "phoenix"]),
     ("runtime", &["agui", "agent", "intelligence", "meter", "runner", "transcription"]),
-    ("http", &["agui", "agent", "intelligence", "runner", "runtime", "transcription"]),
+    ("http", &["agui", "agent", "intelligence", "runner", "runtime", "trace", "transcription"]),
 ];
 
 /// A name and the only paths under `src/` where it may stand.
 const HOMES: &[(&str, &[&str])] = &[
     ("axum::", &["server"]),
-    ("reqwest::", &["agent/http", "intelligence", "phoenix/socket", "transcription"]),
+    ("reqwest::", &["agent/http", "intelligence", "phoenix/socket", "server/commands/status", "transcription"]),
     ("tokio_tungstenite::", &["phoenix/socket"]),
     ("env::var", &["server"]),
     ("clap::", &["server"]),
@@ -30,6 +32,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("ThreadKey", &["runner", "runtime", "server"]),
     ("Owner::", &["runner", "runtime/users", "server"]),
     ("sha2::", &["runner/sqlite"]),
+    ("opentelemetry", &["server/otlp", "trace"]),
     // What is counted is counted without it: it only writes down what was counted.
     ("prometheus_client::", &["runtime/metrics"]),
 ];

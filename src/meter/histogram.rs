@@ -72,7 +72,7 @@ impl Histogram {
 }
 
 impl Measured {
-    /// The time that this part of all did not exceed, as far as the buckets tell; `None` if nothing was measured.
+    /// A bound that this part of all did not exceed; `None` if nothing was measured, or no bound is so large.
     pub(crate) fn quantile(&self, part: f64) -> Option<f64> {
         #[expect(clippy::cast_precision_loss, reason = "no count is so large that it mattered")]
         let wanted = part * self.count as f64;
@@ -83,7 +83,7 @@ impl Measured {
             let reaches = below as f64 >= wanted;
             reaches
         });
-        reached.filter(|_| self.count > 0).map(|(bound, _)| *bound)
+        reached.map(|(bound, _)| *bound).filter(|bound| self.count > 0 && *bound < f64::MAX)
     }
 }
 
@@ -118,5 +118,7 @@ mod tests {
         assert_eq!(read.quantile(0.4), Some(1e-5));
         assert_eq!(read.quantile(0.5), Some(1e-4));
         assert_eq!(read.quantile(0.95), Some(1e-3));
+        histogram.observe(Duration::from_secs(1));
+        assert_eq!(histogram.read().quantile(1.0), None);
     }
 }

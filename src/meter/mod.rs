@@ -23,7 +23,7 @@ pub(crate) use self::run::{PlatformTrouble, StoreCall};
 const MAX_AGENTS: usize = 100;
 
 /// What the agents beyond [`MAX_AGENTS`] are counted as.
-const OTHERS: &str = "(others)";
+pub(crate) const OTHERS: &str = "(others)";
 
 /// Status codes have three digits, and begin with 1 to 5.
 const STATUSES: usize = 500;

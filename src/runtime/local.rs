@@ -40,6 +40,7 @@ impl Local {
             (Some(titles), Some(store)) => titles.wanted(store, &request).await,
             _ => None,
         };
+        let agent_id = request.agent_id.clone();
         let (thread_id, run_id) = (request.input.thread_id.clone(), request.input.run_id.clone());
         match self.runner.run(request).await {
             Ok(stream) => {
@@ -54,6 +55,7 @@ impl Local {
                     thread.id = thread_id,
                     user.id = %caller.owner(),
                     run.id = run_id,
+                    agent.id = %agent_id,
                     code = refused.code(),
                     "the run was refused: {refused}"
                 );

@@ -10,7 +10,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::CopilotRuntime;
-use crate::meter::{AgentCounts, Measured, ProcessUse};
+use crate::meter::{AgentCounts, Measured, OTHERS, ProcessUse};
 use crate::runner::Activity;
 
 /// The content type of [`CopilotRuntime::metrics`].
@@ -105,10 +105,9 @@ impl Snapshot {
         let count = |waits| {
             // Those of agents that ran say zero, so that what they said before does not stay.
             let mut counts: BTreeMap<&str, u64> = self.agents.iter().map(|agent| (&*agent.agent_id, 0)).collect();
-            let beyond = self.agents.last().map_or("", |agent| &*agent.agent_id);
             for run in self.activity.runs.iter().filter(|run| run.waits == waits) {
-                let known = counts.contains_key(&*run.agent_id);
-                *counts.entry(if known { &*run.agent_id } else { beyond }).or_default() += 1;
+                let is_known = counts.contains_key(&*run.agent_id);
+                *counts.entry(if is_known { &*run.agent_id } else { OTHERS }).or_default() += 1;
             }
             counts
         };

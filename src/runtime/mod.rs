@@ -40,7 +40,7 @@ use platform::Platform;
 pub(crate) use platform::{Bootstrap, PlatformFailure};
 use readiness::Probes;
 pub use readiness::{Check, Readiness};
-pub(crate) use status::{LiveNow, Status};
+pub use status::{LiveNow, Status};
 pub(crate) use threads::{Listing, ThreadChange, ThreadsError, ThreadsUnsupported};
 use users::Users;
 pub(crate) use users::{Caller, NoCaller};

@@ -71,7 +71,7 @@ impl Titles {
 
     /// Writes a title into the store. Nobody waits for it but [`Titles::close`].
     pub(super) fn write(&self, title: Title, runner: Arc<dyn AgentRunner>) {
-        let span = error_span!("title", thread.id = %title.thread.id, user.id = %title.thread.owner);
+        let span = error_span!("title", thread.id = %title.thread.id, user.id = %title.thread.owner, agent.id = %title.question.agent_id);
         self.spawn(span, async move {
             if let Err(failure) = title.write(&*runner).await {
                 warn!(error = %failure, "the title could not be kept");

@@ -18,6 +18,9 @@ mod policy;
 #[cfg(feature = "server")]
 mod program;
 mod report;
+mod sight;
+#[path = "../support/exposition.rs"]
+mod exposition;
 #[path = "../support/serve.rs"]
 mod serve;
 mod threads;

@@ -62,10 +62,10 @@ pub(super) async fn drive<L: Lock>(shared: Arc<Shared>, place: Place, run: Platf
         drop((started, input));
         execute(&shared, place, delivery, (agent, call), &lock, admitted).await;
     };
-    if AssertUnwindSafe(work.instrument(span)).catch_unwind().await.is_err() {
-        error!("the runner panicked; the run was abandoned");
+    if AssertUnwindSafe(work.instrument(span.clone())).catch_unwind().await.is_err() {
+        span.in_scope(|| error!("the runner panicked; the run was abandoned"));
         meter.ended(Outcome::Failed(codes::RUNNER_FAILED));
-        lock::release(&lock).await;
+        lock::release(&lock).instrument(span).await;
     }
 }
 

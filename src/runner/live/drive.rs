@@ -51,8 +51,9 @@ pub(super) fn drive(shared: Arc<Shared>, run: Arc<LiveRun>, request: RunRequest)
         let span = error_span!("run", thread.id = %thread.id, user.id = %thread.owner, run.id = %run.run_id, agent.id = %run.agent_id);
         let mut leave = Leave { shared: shared.clone(), run: run.clone(), last: Last::default() };
         let work = AssertUnwindSafe(execute(&shared, &run, work)).catch_unwind();
-        leave.last = work.instrument(span).await.unwrap_or_else(|_| {
-            error!(thread.id = %thread.id, user.id = %thread.owner, run.id = %run.run_id, "the engine panicked; the run was abandoned");
+        leave.last = work.instrument(span.clone()).await.unwrap_or_else(|_| {
+            let _entered = span.enter();
+            error!("the engine panicked; the run was abandoned");
             if let Some(open) = run.log.run() {
                 close::give_up(&shared, open);
             }

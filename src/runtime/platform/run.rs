@@ -104,7 +104,7 @@ impl Platform {
         let intelligence = self.intelligence.clone();
         let (thread_id, agent_id) = (input.thread_id.clone(), found.id.clone());
         let user_id = caller.user_id().to_owned();
-        let span = error_span!("title", thread.id = thread_id, user.id = user_id);
+        let span = error_span!("title", thread.id = thread_id, user.id = user_id, agent.id = %agent_id);
         titles.spawn(span, async move {
             let name = question.answer().await.unwrap_or_else(|| fallback.to_string());
             let update = ThreadUpdate { name: Some(name.into()), archived: None };
