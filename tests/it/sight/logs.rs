@@ -99,11 +99,9 @@ async fn lines_about_runs_kept_here_name_agent_thread_run_and_user() {
 async fn lines_about_runs_that_wait_or_are_left_alone_say_which_they_are() {
     let (lines, _listening) = Lines::listen();
     let (agent, mut begun) = puppets();
-    let options = RunOptions {
-        when_busy: WhenBusy::Enqueue { max: 1, timeout: Duration::from_secs(60) },
-        when_unwatched: WhenUnwatched::Stop,
-        ..RunOptions::default()
-    };
+    let mut options = RunOptions::default();
+    options.when_busy = WhenBusy::Enqueue { max: 1, timeout: Duration::from_secs(60) };
+    options.when_unwatched = WhenUnwatched::Stop;
     let runner = LiveRunner::new(Arc::new(MemoryStore::new(MemoryLimits::default())), options);
     let ada = |_: &http::request::Parts| ready(Ok(User::new("ada")));
     let runtime = CopilotRuntime::builder().agent("default", agent).runner(runner).identify_user(ada).build();

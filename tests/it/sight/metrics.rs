@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use bytes::Bytes;
 use copilotkit_runtime::agent::{AgentCall, AgentError, Agents, FunctionAgent};
 use copilotkit_runtime::agui::Event;
 use copilotkit_runtime::{CopilotRuntime, METRICS_CONTENT_TYPE};
@@ -30,13 +31,13 @@ async fn runs_are_counted_by_agent_and_outcome() {
     let broken = FunctionAgent::new(|_: AgentCall| stream::iter([Err(AgentError::new("broken"))]));
     let timid = FunctionAgent::new(|call: AgentCall| {
         let error = json!({"type": "RUN_ERROR", "message": "no", "code": "MADE_UP_BY_THE_AGENT"}).to_string();
-        let error = Event::parse(error.into()).expect("an event");
+        let error = Event::parse(Bytes::from(error)).expect("an event");
         stream::iter([Ok(Event::run_started(&call.input.thread_id, &call.input.run_id)), Ok(error)])
     });
     let asking = FunctionAgent::new(|call: AgentCall| {
         let finished = json!({"type": "RUN_FINISHED", "threadId": call.input.thread_id, "runId": call.input.run_id,
             "outcome": {"type": "interrupt", "interrupts": [{"id": "i", "reason": "r"}]}});
-        let finished = Event::parse(finished.to_string().into()).expect("an event");
+        let finished = Event::parse(Bytes::from(finished.to_string())).expect("an event");
         stream::iter([Ok(Event::run_started(&call.input.thread_id, &call.input.run_id)), Ok(finished)])
     });
     let runtime = CopilotRuntime::builder()
