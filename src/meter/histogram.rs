@@ -7,8 +7,10 @@ use std::time::Duration;
 pub(super) const STORE: [u64; 13] =
     [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000];
 /// Of the time to an agent's first event.
-pub(super) const FIRST_EVENT: [u64; 13] =
-    [1_000, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000, 30_000_000];
+pub(super) const FIRST_EVENT: [u64; 13] = [
+    1_000, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000,
+    30_000_000,
+];
 /// Of a run.
 pub(super) const RUN: [u64; 13] = [
     10_000,
@@ -59,7 +61,7 @@ impl Histogram {
     }
 
     pub(super) fn read(&self) -> Measured {
-        let bounds = self.bounds.iter().map(|bound| seconds(*bound)).chain([f64::MAX]);
+        let bounds = self.bounds.iter().map(|bound| seconds(*bound)).chain([f64::INFINITY]);
         let counts = self.counts.iter().map(|count| count.load(Ordering::Relaxed));
         let buckets: Vec<_> = bounds.zip(counts).collect();
         Measured {
@@ -83,7 +85,7 @@ impl Measured {
             let reaches = below as f64 >= wanted;
             reaches
         });
-        reached.map(|(bound, _)| *bound).filter(|bound| self.count > 0 && *bound < f64::MAX)
+        reached.map(|(bound, _)| *bound).filter(|bound| self.count > 0 && *bound < f64::INFINITY)
     }
 }
 
@@ -103,7 +105,7 @@ mod tests {
             histogram.observe(Duration::from_micros(micros));
         }
         let read = histogram.read();
-        assert_eq!(read.buckets, [(1e-5, 2), (1e-4, 2), (f64::MAX, 2)]);
+        assert_eq!(read.buckets, [(1e-5, 2), (1e-4, 2), (f64::INFINITY, 2)]);
         assert_eq!((read.count, read.seconds), (6, 0.005_222));
     }
 

@@ -109,13 +109,8 @@ impl PlatformTrouble {
 
 impl RunMeter {
     pub(super) fn new(meter: Arc<Meter>, agent: Arc<AgentMeter>) -> RunMeter {
-        let counting = Counting {
-            meter,
-            agent,
-            since: Instant::now(),
-            events: AtomicU64::new(0),
-            ended: AtomicBool::new(false),
-        };
+        let counting =
+            Counting { meter, agent, since: Instant::now(), events: AtomicU64::new(0), ended: AtomicBool::new(false) };
         RunMeter(Some(Arc::new(counting)))
     }
 

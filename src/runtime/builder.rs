@@ -210,8 +210,7 @@ impl<Threads> Builder<Threads> {
         let feed = self.debug_feed.then(DebugFeed::default);
         let probes = Probes::of(&mode);
         let transcription = self.transcription;
-        let shared =
-            Shared { agents, mode, users, transcription, feed, meter: Arc::default(), probes, options };
+        let shared = Shared { agents, mode, users, transcription, feed, meter: Arc::default(), probes, options };
         Ok(CopilotRuntime { shared: Arc::new(shared) })
     }
 }

@@ -61,9 +61,8 @@ impl Snapshot {
             store: meter.store().map(|(call, took)| (call.name(), took)).collect(),
             waiting_writes: runtime.waiting_writes(),
             responses: meter.responses().collect(),
-            troubles: intelligence.map_or_else(Vec::new, |_| {
-                meter.troubles().map(|(what, count)| (what.name(), count)).collect()
-            }),
+            troubles: intelligence
+                .map_or_else(Vec::new, |_| meter.troubles().map(|(what, count)| (what.name(), count)).collect()),
             calls: intelligence.map(|intelligence| intelligence.calls()),
             process: ProcessUse::now(),
         }
@@ -133,8 +132,7 @@ impl Snapshot {
         }
         if let Some(waiting) = self.waiting_writes {
             let help = "Calls that wait for their turn to write";
-            let mut gauges =
-                to.encode_descriptor("copilotkit_store_waiting_writes", help, None, MetricType::Gauge)?;
+            let mut gauges = to.encode_descriptor("copilotkit_store_waiting_writes", help, None, MetricType::Gauge)?;
             gauge(&mut gauges, &[], waiting as u64)?;
         }
         Ok(())

@@ -57,8 +57,9 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         None | Some(Command::Serve(_)) => configured(cli.config, overrides).and_then(run),
         Some(Command::Check(_)) => configured(cli.config, overrides).and_then(check),
-        Some(Command::Status(how)) => read(cli.config, |file, env| Config::load_metrics(file, overrides, env))
-            .and_then(|bind| look(how, bind)),
+        Some(Command::Status(how)) => {
+            read(cli.config, |file, env| Config::load_metrics(file, overrides, env)).and_then(|bind| look(how, bind))
+        }
         Some(Command::Keeping(command)) => read(cli.config, |file, env| Config::load_database(file, overrides, env))
             .and_then(|database| keep(command, &database)),
     };

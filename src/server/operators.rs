@@ -26,10 +26,7 @@ pub(super) fn routes(runtime: &CopilotRuntime, with_status: bool) -> Router {
     let mut routes = Router::new()
         .route(ALIVE, get(alive))
         .route(READY, get(async move || answer(&readiness.readiness().await)))
-        .route(
-            "/metrics",
-            get(async move || ([(CONTENT_TYPE, METRICS_CONTENT_TYPE), FRESH], metrics.metrics())),
-        );
+        .route("/metrics", get(async move || ([(CONTENT_TYPE, METRICS_CONTENT_TYPE), FRESH], metrics.metrics())));
     if with_status {
         routes = routes.route(STATUS, get(async move || json(StatusCode::OK, &status.status().await)));
     }

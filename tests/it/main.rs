@@ -4,6 +4,8 @@ mod access;
 mod captures;
 mod docs;
 mod engine;
+#[path = "../support/exposition.rs"]
+mod exposition;
 mod hostile;
 mod intelligence;
 #[cfg(feature = "server")]
@@ -18,9 +20,7 @@ mod policy;
 #[cfg(feature = "server")]
 mod program;
 mod report;
-mod sight;
-#[path = "../support/exposition.rs"]
-mod exposition;
 #[path = "../support/serve.rs"]
 mod serve;
+mod sight;
 mod threads;

@@ -101,9 +101,8 @@ impl Active {
     /// The runs as operators see them. Who watches them, the platform knows.
     pub(super) fn now(&self) -> Vec<ActiveNow> {
         let runs = self.runs.lock();
-        let now = |run: &Arc<ActiveRun>| {
-            ActiveNow { age: run.meter.age(), events: run.meter.events(), ..run.shown.clone() }
-        };
+        let now =
+            |run: &Arc<ActiveRun>| ActiveNow { age: run.meter.age(), events: run.meter.events(), ..run.shown.clone() };
         runs.values().map(now).collect()
     }
 

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, error, info, error_span, warn};
+use tracing::{Instrument, error, error_span, info, warn};
 use uuid::Uuid;
 
 use super::active::{ActiveRun, Place, STOP};

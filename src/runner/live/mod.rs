@@ -32,8 +32,8 @@ use self::replay::Replay;
 use self::run::{LiveRun, Phase, StopReason};
 use self::watch::{Shown, Watch};
 use super::{
-    Activity, AgentRunner, ConnectRequest, FrameStream, Owner, RunRefused, RunRequest, RunnerError, StopRequest, Stopped,
-    ThreadKey, ThreadStore,
+    Activity, AgentRunner, ConnectRequest, FrameStream, Owner, RunRefused, RunRequest, RunnerError, StopRequest,
+    Stopped, ThreadKey, ThreadStore,
 };
 use crate::agui::{Event, Frames};
 

@@ -13,8 +13,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use super::{
-    Activity, AgentRunner, ConnectRequest, FrameStream, LiveRunner, Owner, RunOptions, RunRefused, RunRequest, RunnerError,
-    StopRequest, Stopped, ThreadKey, ThreadStore,
+    Activity, AgentRunner, ConnectRequest, FrameStream, LiveRunner, Owner, RunOptions, RunRefused, RunRequest,
+    RunnerError, StopRequest, Stopped, ThreadKey, ThreadStore,
 };
 
 pub use store::MemoryStore;

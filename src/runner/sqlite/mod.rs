@@ -33,8 +33,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use super::{
-    Activity, AgentRunner, ConnectRequest, FrameStream, LiveRunner, Owner, RunOptions, RunRefused, RunRequest, RunnerError,
-    StopRequest, Stopped, StoreError, ThreadKey, ThreadStore,
+    Activity, AgentRunner, ConnectRequest, FrameStream, LiveRunner, Owner, RunOptions, RunRefused, RunRequest,
+    RunnerError, StopRequest, Stopped, StoreError, ThreadKey, ThreadStore,
 };
 
 pub use admin::{CheckReport, Progress, Retention};

@@ -18,7 +18,8 @@ pub(in crate::server) struct Metrics {
 
 pub(super) fn read(mut section: Section<'_>) -> Metrics {
     let bind = section.get::<Bind>("bind");
-    let metrics = Metrics { bind: bind.and_then(|bind| bind.0), status: section.get::<Told>("status").and_then(|told| told.0) };
+    let metrics =
+        Metrics { bind: bind.and_then(|bind| bind.0), status: section.get::<Told>("status").and_then(|told| told.0) };
     section.finish();
     metrics
 }

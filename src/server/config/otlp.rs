@@ -64,9 +64,7 @@ mod tests {
     use super::*;
 
     fn with(variables: &[(&str, &str)]) -> Option<Collector> {
-        let env = |name: &str| {
-            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
-        };
+        let env = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
         of_environment(&env)
     }
 

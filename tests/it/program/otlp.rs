@@ -67,7 +67,7 @@ async fn spans_continue_the_clients_trace_and_the_agent_is_called_under_the_run(
         ("OTEL_SERVICE_NAME", "the-service".to_owned()),
     ];
     let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let mut served = place.serve_with(&["--agent", &agent.url("/agent")], &variables);
+    let mut served = place.serve_with(&["--agent", &agent.url("/agent"), "--agent", "demo=demo"], &variables);
     let request = client().post(served.url("/agent/default/run")).header("content-type", "application/json");
     let request = request.header("traceparent", format!("00-{TRACE}-{CLIENT}-01")).header("tracestate", "vendor=1");
     let said = request.body(message("t", "hello")).send().await.expect("an answer").text().await.expect("a body");
@@ -82,7 +82,8 @@ async fn spans_continue_the_clients_trace_and_the_agent_is_called_under_the_run(
 
     served.tell("-TERM");
     assert_eq!(served.ended(), Some(0));
-    for bytes in [&hex(TRACE)[..], &hex(CLIENT), &hex(parts[2]), b"the-service", b"request", b"run", b"thread.id", b"hello"]
+    for bytes in
+        [&hex(TRACE)[..], &hex(CLIENT), &hex(parts[2]), b"the-service", b"request", b"run", b"thread.id", b"hello"]
     {
         assert!(spans.holds(bytes), "{}", String::from_utf8_lossy(bytes));
     }

@@ -139,7 +139,10 @@ async fn lines_about_requests_that_fail_say_what_they_were_about() {
     assert!(!all.is_empty());
     for line in all {
         let of = |field| told(&line, field);
-        assert_eq!((of("agent.id"), of("thread.id"), of("user.id")), (["default"].into(), ["t"].into(), ["ada"].into()));
+        assert_eq!(
+            (of("agent.id"), of("thread.id"), of("user.id")),
+            (["default"].into(), ["t"].into(), ["ada"].into())
+        );
         assert_eq!((of("http.route"), of("http.method")), (["agent/stop"].into(), ["POST"].into()));
     }
 }
@@ -147,12 +150,7 @@ async fn lines_about_requests_that_fail_say_what_they_were_about() {
 #[tokio::test]
 async fn lines_about_runs_on_the_platform_name_agent_thread_run_and_user() {
     let platform = Platform::start(Options::default()).await;
-    platform.fail(Fault {
-        at: Occasion::Push { run: None, seq: Some(1) },
-        deed: Deed::Drop,
-        skip: 0,
-        times: 1,
-    });
+    platform.fail(Fault { at: Occasion::Push { run: None, seq: Some(1) }, deed: Deed::Drop, skip: 0, times: 1 });
     let intelligence = Intelligence::builder().api_key(API_KEY).api_url(platform.api_url()).ws_url(platform.ws_url());
     let intelligence = intelligence.generate_thread_names(false).build().expect("a platform");
     let ada = |_: &http::request::Parts| ready(Ok(User::new("ada").named("Ada")));

@@ -36,7 +36,10 @@ async fn a_trace_goes_on_to_the_agent_whatever_is_allowed() {
     let given = [("traceparent", PARENT), ("tracestate", "vendor=1"), ("cookie", "a=b")];
     for policy in [ForwardPolicy::new(), ForwardPolicy::new().allow(["x-only"])] {
         let told = told(&policy, &given).await;
-        assert_eq!((told["traceparent"].as_bytes(), told["tracestate"].as_bytes()), (PARENT.as_bytes(), &b"vendor=1"[..]));
+        assert_eq!(
+            (told["traceparent"].as_bytes(), told["tracestate"].as_bytes()),
+            (PARENT.as_bytes(), &b"vendor=1"[..])
+        );
         assert_eq!(told.len(), 2);
     }
     assert!(told(&ForwardPolicy::new().deny(["traceparent"]), &given).await.is_empty());

@@ -19,8 +19,8 @@ use tokio::time::{Instant, sleep};
 use crate::agent::{Agent, AgentError, FunctionAgent};
 use crate::agui::{Event, Message, RunAgentInput};
 use crate::phoenix::{Dial, Dialled, Incoming, Outgoing, Unreachable};
-use crate::runner::intelligence::lock::Lock;
 use crate::runner::RunMeter;
+use crate::runner::intelligence::lock::Lock;
 use crate::runner::intelligence::{IntelligenceRunner, PlatformRun};
 
 /// What the platform does with something it got.

@@ -14,8 +14,11 @@ pub(super) fn text(shown: &Shown, address: &str) -> String {
     let Status { resident_bytes, open_files, live_runs, queued_runs, runs, failed_runs, .. } = shown.status;
     let status = &shown.status;
     let state = if status.ready { "ready" } else { "NOT READY" };
-    let mut text =
-        format!("copilotkit-runtime {} at {address}, up {}, {state}\n", brief(&status.version), time(status.uptime_seconds));
+    let mut text = format!(
+        "copilotkit-runtime {} at {address}, up {}, {state}\n",
+        brief(&status.version),
+        time(status.uptime_seconds)
+    );
     for problem in &status.problems {
         let _ = writeln!(text, "  {}", brief(problem));
     }
