@@ -42,6 +42,9 @@ impl Outcome {
     /// The code of a run that failed because its agent said so.
     pub const AGENT_ERROR: &'static str = "AGENT_ERROR";
 
+    /// The code of a run of which the platform has no terminal event.
+    pub(crate) const DELIVERY_FAILED: &'static str = "DELIVERY_FAILED";
+
     /// Whether it is one that nobody wanted.
     pub(crate) fn is_failure(self) -> bool {
         matches!(self, Outcome::Failed(_) | Outcome::Refused(_))

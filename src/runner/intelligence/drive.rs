@@ -28,9 +28,6 @@ use crate::runner::outcome;
 use crate::runner::pipeline::{Pipeline, Sink};
 use crate::runner::{Outcome, codes};
 
-/// What metrics call a run of which the platform has no terminal event.
-const DELIVERY_FAILED: &str = "DELIVERY_FAILED";
-
 type Admitted = oneshot::Sender<Result<(), StartError>>;
 
 /// Why a run failed: the platform has no terminal event of it.
@@ -106,7 +103,7 @@ async fn execute<L: Lock>(
         }
         Err(failure) => {
             error!(error = %failure, "the run failed");
-            run.meter().ended(Outcome::Failed(DELIVERY_FAILED));
+            run.meter().ended(Outcome::Failed(Outcome::DELIVERY_FAILED));
             tokio::join!(socket.leave(), release.unwrap_or_else(|| lock::release(lock).boxed()));
             drop(place);
         }

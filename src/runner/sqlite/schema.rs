@@ -171,7 +171,7 @@ impl Found {
 
 /// Writes what stands there already.
 pub(super) fn touch(connection: &Connection) -> Result<(), Failure> {
-    let version = version(connection)?;
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     Ok(connection.pragma_update(None, "user_version", version)?)
 }
 
