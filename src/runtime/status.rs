@@ -108,13 +108,13 @@ impl CopilotRuntime {
             event_bytes: agents.iter().map(|agent| agent.bytes).sum(),
             append_p50_seconds: quantile(0.5),
             append_p95_seconds: quantile(0.95),
-            oldest_runs: oldest.into_iter().map(LiveNow::of).collect(),
+            oldest_runs: oldest.iter().map(LiveNow::of).collect(),
         }
     }
 }
 
 impl LiveNow {
-    fn of(run: ActiveNow) -> LiveNow {
+    fn of(run: &ActiveNow) -> LiveNow {
         LiveNow {
             agent: run.agent_id.to_string(),
             user: run.thread.owner.to_string(),

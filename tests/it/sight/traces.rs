@@ -27,8 +27,7 @@ async fn told(policy: &ForwardPolicy, given: &[(&'static str, &'static str)]) ->
         request.headers_mut().append(*name, HeaderValue::from_static(value));
     }
     call(&runtime.into_service().forward_headers(policy), request).await;
-    let told = heard.lock().clone();
-    told
+    std::mem::take(&mut *heard.lock())
 }
 
 #[tokio::test]
