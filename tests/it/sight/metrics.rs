@@ -79,6 +79,8 @@ async fn live_runs_watchers_stops_and_refusals_are_counted() {
         puppet.start();
         let live = || exposed(&runtime).value("copilotkit_live_runs", &[("agent", "default")]);
         until("the run is counted", || live() == 1.0).await;
+        let said = || exposed(&runtime).value("copilotkit_events_total", &[("agent", "default")]);
+        until("what it says is counted", || said() == 1.0).await;
         until("its watcher is counted", || exposed(&runtime).value("copilotkit_watchers", &[]) == 1.0).await;
         let status = runtime.status().await;
         assert_eq!((status.live_runs, status.queued_runs, status.watchers), (1, 0, 1));
