@@ -358,7 +358,7 @@ fn platform_needs_a_key_and_users() {
     // A relic of older releases turns nothing on.
     assert_eq!(load_with("", &[("intelligence.organization_id", "o")]).expect("fine").intelligence, None);
     let wrong = |line: &str| problems(&format!("{USERS}[intelligence]\napi_key = \"s3cret\"\n{line}\n"))[0].clone();
-    assert!(wrong("enterprise_learning = true").contains("MCP tools"), "{}", wrong("enterprise_learning = true"));
+    assert!(wrong("enterprise_learning = \"on\"").contains("enterprise_learning"));
     assert!(wrong("[intelligence.memory]\nuser = \"all\"").contains("expected \"none\""));
 }
 
