@@ -120,7 +120,8 @@ impl Drive {
             // Whoever stops the run closes what is open.
             return Phase::Over;
         };
-        match self.turns.answer(&answers, &mut self.ready) {
+        self.turns.answer(&answers, &mut self.ready);
+        match self.turns.next_turn() {
             Some(input) => self.turn(RunAgentInput { run_id: Uuid::new_v4().to_string(), ..input }),
             None => {
                 self.ready.extend(self.turns.finish());

@@ -185,15 +185,18 @@ impl Turns {
         }
     }
 
-    /// Takes the answers of calls, and appends the events that show them. Gives what the next turn gets, but for its run
-    /// id; `None` if a call is left that is somebody else's to answer.
-    pub(super) fn answer(&mut self, answers: &[Answer], shown: &mut impl Extend<Event>) -> Option<RunAgentInput> {
+    /// Takes the answers of calls, and appends the events that show them.
+    pub(super) fn answer(&mut self, answers: &[Answer], shown: &mut impl Extend<Event>) {
         for Answer { call_id, content, message_id } in answers {
             let result = Event::tool_result(message_id, call_id, content);
             self.said.apply(&result);
             self.said_bytes = self.said_bytes.saturating_add(result.json().len());
             shown.extend([result]);
         }
+    }
+
+    /// What the next turn gets, but for its run id; `None` if a call is left that is somebody else's to answer.
+    pub(super) fn next_turn(&mut self) -> Option<RunAgentInput> {
         let messages = self.messages();
         if self.unanswered(&messages).next().is_some() {
             return None;

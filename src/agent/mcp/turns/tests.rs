@@ -63,6 +63,11 @@ fn answered(calls: &[Call]) -> Vec<Answer> {
     calls.iter().map(answer).collect()
 }
 
+fn go_on(turns: &mut Turns, calls: &[Call], shown: &mut Vec<Event>) -> Option<RunAgentInput> {
+    turns.answer(&answered(calls), shown);
+    turns.next_turn()
+}
+
 fn kinds(events: &[Event]) -> Vec<EventKind> {
     events.iter().map(Event::kind).collect()
 }
@@ -91,7 +96,7 @@ fn a_call_is_executed_and_the_agent_has_another_turn_with_its_result() {
     let origin = Origin { server: 0, name: "find".to_owned() };
     assert_eq!(calls, [Call { id: "c".to_owned(), origin, arguments: r#"{"q":"x"}"#.to_owned() }]);
 
-    let next = turns.answer(&answered(&calls), &mut shown).expect("another turn");
+    let next = go_on(&mut turns, &calls, &mut shown).expect("another turn");
     let roles: Vec<_> = next.messages.iter().map(Message::role).collect();
     assert_eq!(roles, [Role::User, Role::Assistant, Role::Tool]);
     assert_eq!(next.messages[2].text().as_deref(), Some("found by c"));
@@ -122,7 +127,7 @@ fn the_end_of_a_later_turn_keeps_what_else_it_says() {
     let mut turns = turns();
     hear(&mut turns, turn("r", calling("c", OURS, "{}")));
     let calls = execute(turns.end_turn());
-    turns.answer(&answered(&calls), &mut Vec::new()).expect("another turn");
+    go_on(&mut turns, &calls, &mut Vec::new()).expect("another turn");
     let finished = r#"{"type":"RUN_FINISHED","threadId":"t","runId":"x","result":{"n":1.0},"a\"b":null}"#;
     hear(&mut turns, [Event::parse(finished).unwrap()]);
     assert_eq!(turns.end_turn(), Next::Over);
@@ -137,7 +142,7 @@ fn a_front_ends_call_beside_ours_ends_the_run_with_our_result() {
     let mut shown = hear(&mut turns, turn("r", said));
     let calls = execute(turns.end_turn());
     assert_eq!(calls.len(), 1);
-    assert!(turns.answer(&answered(&calls), &mut shown).is_none(), "the client goes on");
+    assert!(go_on(&mut turns, &calls, &mut shown).is_none(), "the client goes on");
     shown.extend(turns.finish());
     assert_eq!(kinds(&shown)[7..], [EventKind::ToolCallResult, EventKind::RunFinished]);
 }
@@ -168,7 +173,7 @@ fn a_call_in_the_clients_conversation_is_not_executed() {
     let mut shown = hear(&mut turns, turn("r", calling("new", OURS, "{}")));
     let calls = execute(turns.end_turn());
     assert_eq!(calls.iter().map(|call| call.id.as_str()).collect::<Vec<_>>(), ["new"]);
-    assert!(turns.answer(&answered(&calls), &mut shown).is_some());
+    assert!(go_on(&mut turns, &calls, &mut shown).is_some());
 }
 
 #[test]
@@ -230,7 +235,7 @@ fn the_next_turn_has_the_state_the_last_one_left_and_no_answers_to_interrupts() 
     let patch = Event::state_delta(&json!([{"op": "replace", "path": "/b", "value": 3}]));
     hear(&mut turns, turn("r", calling("c", OURS, "{}").into_iter().chain([patch])));
     let calls = execute(turns.end_turn());
-    let next = turns.answer(&answered(&calls), &mut Vec::new()).expect("another turn");
+    let next = go_on(&mut turns, &calls, &mut Vec::new()).expect("another turn");
     assert_eq!(next.state.unwrap().get(), r#"{"a":1.0,"b":3}"#);
     assert!(next.resume.is_none());
 }
@@ -240,9 +245,13 @@ fn an_agent_that_never_stops_calling_is_refused() {
     let mut turns = turns_of(asked("go"), 1);
     hear(&mut turns, turn("r", calling("c1", OURS, "{}")));
     let calls = execute(turns.end_turn());
-    turns.answer(&answered(&calls), &mut Vec::new()).expect("another turn");
+    go_on(&mut turns, &calls, &mut Vec::new()).expect("another turn");
     hear(&mut turns, turn("r2", calling("c2", OURS, "{}")));
-    assert!(matches!(turns.end_turn(), Next::Refuse(calls) if calls[0].id == "c2"));
+    let Next::Refuse(calls) = turns.end_turn() else { panic!("there are no rounds left") };
+    let mut shown = Vec::new();
+    turns.answer(&answered(&calls), &mut shown);
+    shown.extend(turns.finish());
+    assert_eq!(kinds(&shown), [EventKind::ToolCallResult, EventKind::RunFinished]);
 }
 
 #[test]
@@ -319,10 +328,13 @@ proptest! {
             executed += usize::from(goes_on);
             let ids: Vec<_> = calls.iter().map(|call| call.id.clone()).collect();
             prop_assert_eq!(ids, ours);
-            let next = turns.answer(&answered(&calls), &mut shown);
+            turns.answer(&answered(&calls), &mut shown);
+            if !goes_on {
+                break;
+            }
             let asks_the_client = deeds.iter().any(|deed| matches!(deed, Deed::CallsTheirs));
-            prop_assert_eq!(next.is_none(), asks_the_client);
-            if asks_the_client || !goes_on {
+            prop_assert_eq!(turns.next_turn().is_none(), asks_the_client);
+            if asks_the_client {
                 break;
             }
         }
