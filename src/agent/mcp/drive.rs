@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use futures_util::{FutureExt, Stream, StreamExt, stream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::warn;
 use uuid::Uuid;
 
 use super::McpAgent;
@@ -28,15 +28,11 @@ pub(super) fn run(with: McpAgent, call: AgentCall) -> EventStream {
     let stopped = call.stopped.clone();
     let begin = async move {
         let listing = toolbox(&with.servers, &call.input);
-        let toolbox = match stopped.run_until_cancelled(listing).await {
-            Some(toolbox) => toolbox,
-            None => return stream::empty().boxed(),
-        };
+        let Some(toolbox) = stopped.run_until_cancelled(listing).await else { return stream::empty().boxed() };
         if toolbox.is_empty() {
             return with.agent.run(call);
         }
-        let input = Arc::unwrap_or_clone(call.input.clone());
-        let turns = Turns::new(input, toolbox, with.max_rounds);
+        let turns = Turns::new((*call.input).clone(), toolbox, with.max_rounds);
         let mut drive =
             Drive { agent: with.agent, servers: with.servers, call, turns, ready: VecDeque::new(), phase: Phase::Over };
         drive.phase = drive.turn(drive.turns.input());
@@ -101,7 +97,7 @@ impl Drive {
             Next::Execute(calls) => Phase::Calls(calls),
             Next::Refuse(calls) => {
                 warn!(calls = calls.len(), "an agent went on calling MCP tools; its calls are refused from here on");
-                let refusals: Vec<_> = calls.iter().map(|call| refused(call)).collect();
+                let refusals: Vec<_> = calls.iter().map(refused).collect();
                 self.turns.answer(&refusals, &mut self.ready);
                 self.finish(events)
             }
@@ -180,7 +176,7 @@ async fn execute(sessions: &BTreeMap<usize, Result<Session<'_>, Failure>>, call:
         None => Err(Failure::Malformed("is missing")),
     };
     let content = result.unwrap_or_else(|failure| {
-        debug!(tool = call.origin.name, error = %failure, "a tool of an MCP server failed");
+        warn!(tool = call.origin.name, error = %failure, "a tool of an MCP server failed");
         error_of(call, &failure)
     });
     answer(call, content)

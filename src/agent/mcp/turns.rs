@@ -137,12 +137,9 @@ impl Turns {
                 return None;
             }
             EventKind::RunError => self.has_failed = true,
-            EventKind::RunStarted => {
-                // To whoever watches, all turns are one run.
-                if std::mem::replace(&mut self.has_started, true) {
-                    return None;
-                }
-            }
+            // To whoever watches, all turns are one run.
+            EventKind::RunStarted if self.has_started => return None,
+            EventKind::RunStarted => self.has_started = true,
             EventKind::ToolCallStart => {
                 self.may_have_called = true;
                 self.unfinished.extend(event.tool_call_id().map(str::to_owned));
