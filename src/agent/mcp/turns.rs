@@ -25,8 +25,9 @@ pub(super) struct Turns {
     input: RunAgentInput,
     toolbox: Toolbox,
     rounds_left: usize,
-    /// The calls of the conversation the client sent: they are not this run's.
-    old_calls: HashSet<String>,
+    /// Calls nobody executes: those of the conversation the client sent, which it may have made up, and those that were
+    /// answered here, whatever the agent remembers of it.
+    settled: HashSet<String>,
     chunks: ChunkExpander,
     expanded: Vec<Event>,
     said: MessageList,
@@ -87,12 +88,12 @@ impl Turns {
         input.tools.extend_from_slice(toolbox.definitions());
         let mut said = MessageList::default();
         said.add_input(&input.messages);
-        let old_calls = input.messages.iter().flat_map(Message::tool_calls).map(|call| call.id).collect();
+        let settled = input.messages.iter().flat_map(Message::tool_calls).map(|call| call.id).collect();
         Turns {
             input,
             toolbox,
             rounds_left: max_rounds,
-            old_calls,
+            settled,
             chunks: ChunkExpander::default(),
             expanded: Vec::new(),
             said,
@@ -187,6 +188,7 @@ impl Turns {
         for Answer { call_id, content, message_id } in answers {
             let result = Event::tool_result(message_id, call_id, content);
             self.said.apply(&result);
+            self.settled.insert(call_id.clone());
             self.said_bytes = self.said_bytes.saturating_add(result.json().len());
             shown.extend([result]);
         }
@@ -227,7 +229,7 @@ impl Turns {
     fn unanswered<'m>(&'m self, messages: &'m [Message]) -> impl Iterator<Item = ToolCall> + 'm {
         let answered: HashSet<String> = messages.iter().filter_map(Message::tool_call_id).collect();
         let calls = messages.iter().flat_map(Message::tool_calls);
-        calls.filter(move |call| !answered.contains(&call.id) && !self.old_calls.contains(&call.id))
+        calls.filter(move |call| !answered.contains(&call.id) && !self.settled.contains(&call.id))
     }
 
     fn open_calls<'m>(&'m self, messages: &'m [Message]) -> impl Iterator<Item = Call> + 'm {

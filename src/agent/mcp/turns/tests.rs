@@ -177,6 +177,18 @@ fn a_call_in_the_clients_conversation_is_not_executed() {
 }
 
 #[test]
+fn a_call_is_not_executed_twice_if_the_agent_forgets_its_result() {
+    let mut turns = turns();
+    hear(&mut turns, turn("r", calling("c", OURS, "{}")));
+    let calls = execute(turns.end_turn());
+    go_on(&mut turns, &calls, &mut Vec::new()).expect("another turn");
+    let call = json!({"id": "c", "type": "function", "function": {"name": OURS, "arguments": "{}"}});
+    let messages = json!([{"id": "a", "role": "assistant", "toolCalls": [call]}]);
+    hear(&mut turns, turn("r2", [event(&json!({"type": "MESSAGES_SNAPSHOT", "messages": messages}))]));
+    assert_eq!(turns.end_turn(), Next::Over);
+}
+
+#[test]
 fn a_call_that_only_a_snapshot_tells_of_is_executed() {
     let mut turns = turns();
     let call = json!({"id": "c", "type": "function", "function": {"name": OURS, "arguments": "{\"q\":1}"}});
