@@ -19,8 +19,8 @@ pub(super) fn start(log: &Log) {
     }
 }
 
-/// The level without the MCP client, unless it is asked for by name: it repeats what servers answer, with every session,
-/// and a server may repeat what it was sent.
+/// The level without the MCP client, unless it is asked for by name: it has much to say of every session, and what matters
+/// of that is logged where runs are.
 fn of_program(level: &str) -> String {
     if level.contains("rmcp") { level.to_owned() } else { format!("{level},rmcp=off") }
 }

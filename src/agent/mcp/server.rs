@@ -1,6 +1,7 @@
 //! One MCP server, over streamable HTTP. The only place that knows the MCP client.
 
-use std::collections::HashMap;
+mod discreet;
+
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
@@ -23,6 +24,7 @@ use serde_json::{Map, Value};
 use tokio::time::timeout;
 use url::Url;
 
+use self::discreet::{Discreet, Headers, without};
 use super::toolbox::ListedTool;
 use crate::agent::InvalidHeader;
 use crate::agent::answer::root;
@@ -41,7 +43,7 @@ const RESERVED: [&str; 4] = ["accept", "mcp-session-id", "mcp-protocol-version",
 pub struct McpServer {
     url: Url,
     id: Option<Arc<str>>,
-    headers: HashMap<HeaderName, HeaderValue>,
+    headers: Headers,
     limits: Limits,
     /// Made when first needed: reading the system's certificates takes some milliseconds.
     client: Arc<OnceLock<Client>>,
@@ -102,7 +104,7 @@ impl McpServer {
     /// A server at an address that is known to be one.
     pub(crate) fn at(url: Url) -> McpServer {
         let limits = Limits { list: Duration::from_secs(10), call: Duration::from_secs(60), result_bytes: 4 << 20 };
-        McpServer { url, id: None, headers: HashMap::new(), limits, client: Arc::default() }
+        McpServer { url, id: None, headers: Headers::new(), limits, client: Arc::default() }
     }
 
     /// The middle of the names its tools have: `server0`, `server1` and so on unless set.
@@ -177,7 +179,7 @@ impl McpServer {
     async fn connect(&self) -> Result<Session<'_>, Failure> {
         let mut config = StreamableHttpClientTransportConfig::with_uri(self.url.as_str());
         config.custom_headers.clone_from(&self.headers);
-        let transport = StreamableHttpClientTransport::with_client(self.client()?, config);
+        let transport = StreamableHttpClientTransport::with_client(Discreet(self.client()?), config);
         let who = Implementation::new("copilotkit-runtime", env!("CARGO_PKG_VERSION"));
         // The newest version of the protocol that opens with a handshake: those that do not are hardly spoken yet.
         let hello = ClientConfig::new(ClientCapabilities::default(), who)
@@ -198,18 +200,9 @@ impl McpServer {
 
     /// A server may repeat what it was sent.
     fn without_secrets(&self, failure: Failure) -> Failure {
-        let clean = |mut text: String| {
-            for value in self.headers.values().filter_map(|value| value.to_str().ok()) {
-                let secret = value.split_once(' ').map_or(value, |(_scheme, secret)| secret);
-                if !secret.is_empty() && text.contains(secret) {
-                    text = text.replace(secret, "…");
-                }
-            }
-            text
-        };
         match failure {
-            Failure::Unreachable(text) => Failure::Unreachable(clean(text)),
-            Failure::Refused(text) => Failure::Refused(clean(text)),
+            Failure::Refused(text) => Failure::Refused(without(&self.headers, text)),
+            // Cleaned already.
             other => other,
         }
     }

@@ -89,6 +89,39 @@ async fn a_server_that_is_gone_when_its_tool_is_called_is_an_error_to_the_agent_
     assert_eq!(seen.texts(1)[1], results[0]);
 }
 
+#[cfg(feature = "server")]
+#[tokio::test]
+async fn what_a_server_repeats_of_its_headers_reaches_no_log() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_ansi(false);
+    let _logged = tracing::subscriber::set_default(subscriber.with_writer(move || writer.clone()).finish());
+    let server = McpStandIn::new(Style::Json, &["echoes"]);
+    let (url, _listening) = gone_after_listing(&server).await;
+    let (agent, _) = caller(&[("mcp__s__echoes", "{}")]);
+    run(agent, McpServer::new(&url).unwrap().header("authorization", "Bearer s3cret").unwrap()).await;
+    let log = String::from_utf8(log.0.lock().clone()).unwrap();
+    assert!(log.contains("rmcp") && log.contains("you sent …"), "{log}");
+    assert!(!log.contains("s3cret"), "{log}");
+}
+
+/// Keeps what is logged.
+#[cfg(feature = "server")]
+#[derive(Clone, Default)]
+struct Log(std::sync::Arc<parking_lot::Mutex<Vec<u8>>>);
+
+#[cfg(feature = "server")]
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// A server that repeats what it was sent, once it has listed its tools.
 async fn gone_after_listing(server: &McpStandIn) -> (String, JoinSet<()>) {
     let listed = server.clone();
