@@ -18,9 +18,10 @@ const ROOMS: &[(&str, &[&str])] = &[
 /// A name and the only paths under `src/` where it may stand.
 const HOMES: &[(&str, &[&str])] = &[
     ("axum::", &["server"]),
-    ("reqwest::", &["agent/http", "agent/mcp/server", "intelligence", "phoenix/socket", "transcription"]),
-    // It changes often: one adapter knows it.
-    ("rmcp::", &["agent/mcp/server"]),
+    (
+        "reqwest::",
+        &["agent/http", "agent/mcp/server", "agent/mcp/session", "intelligence", "phoenix/socket", "transcription"],
+    ),
     ("tokio_tungstenite::", &["phoenix/socket"]),
     ("env::var", &["server"]),
     ("clap::", &["server"]),

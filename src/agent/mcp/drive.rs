@@ -11,10 +11,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::McpAgent;
-use super::server::{Failure, McpServer, Session};
+use super::server::McpServer;
+use super::session::Session;
 use super::toolbox::Toolbox;
 use super::turns::{Answer, Broken, Call, Next, Turns};
+use super::{Failure, McpAgent};
 use crate::agent::{Agent, AgentCall, AgentError, EventStream};
 use crate::agui::{Event, RunAgentInput};
 
@@ -159,20 +160,23 @@ async fn toolbox(servers: &[McpServer], input: &RunAgentInput) -> Toolbox {
     toolbox
 }
 
+/// The servers whose tools are called, by their places.
+type Sessions<'s> = BTreeMap<usize, (&'s McpServer, Result<Session, Failure>)>;
+
 /// Executes calls, and answers them in their order.
 async fn answers(servers: &[McpServer], calls: &[Call]) -> Vec<Answer> {
     let wanted: BTreeSet<usize> = calls.iter().map(|call| call.origin.server).collect();
     let opening = wanted.iter().filter_map(|index| Some((*index, servers.get(*index)?)));
-    let opened = join_all(opening.map(|(index, server)| async move { (index, server.open().await) })).await;
-    let sessions: BTreeMap<usize, Result<Session<'_>, Failure>> = opened.into_iter().collect();
+    let opened = join_all(opening.map(|(index, server)| async move { (index, (server, server.open().await)) })).await;
+    let sessions: Sessions<'_> = opened.into_iter().collect();
     let executing: Vec<_> = calls.iter().map(|call| execute(&sessions, call)).collect();
     stream::iter(executing).buffered(AT_ONCE).collect().await
 }
 
-async fn execute(sessions: &BTreeMap<usize, Result<Session<'_>, Failure>>, call: &Call) -> Answer {
+async fn execute(sessions: &Sessions<'_>, call: &Call) -> Answer {
     let result = match sessions.get(&call.origin.server) {
-        Some(Ok(session)) => session.call(&call.origin.name, &call.arguments).await,
-        Some(Err(failure)) => Err(failure.clone()),
+        Some((server, Ok(session))) => server.call(session, &call.origin.name, &call.arguments).await,
+        Some((_, Err(failure))) => Err(failure.clone()),
         None => Err(Failure::Malformed("is missing")),
     };
     let content = result.unwrap_or_else(|failure| {

@@ -2,6 +2,7 @@
 
 mod drive;
 mod server;
+mod session;
 mod toolbox;
 mod turns;
 
@@ -41,6 +42,26 @@ pub struct McpAgent {
     agent: Arc<dyn Agent>,
     servers: Arc<[McpServer]>,
     max_rounds: usize,
+}
+
+/// Why a server did not do what it was asked. The text is shown to models and people.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+enum Failure {
+    #[error("the HTTP client cannot be set up")]
+    Client,
+    #[error("the MCP server cannot be reached: {0}")]
+    Unreachable(String),
+    #[error("the MCP server did not answer within {0:?}")]
+    TimedOut(Duration),
+    /// The server's own words.
+    #[error("{0}")]
+    Refused(String),
+    #[error("the MCP server's answer {0}")]
+    Malformed(&'static str),
+    #[error("the result is larger than {0} bytes")]
+    TooLarge(usize),
+    #[error("the arguments are no JSON object")]
+    Arguments,
 }
 
 impl McpAgent {

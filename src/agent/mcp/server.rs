@@ -1,8 +1,5 @@
-//! One MCP server, over streamable HTTP. The only place that knows the MCP client.
+//! Where an MCP server is, what it is sent, and how long it may take.
 
-mod discreet;
-
-use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
@@ -10,30 +7,19 @@ use std::time::Duration;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, redirect};
-use rmcp::RoleClient;
-use rmcp::model::{
-    CallToolRequestParams, CallToolResult, ClientCapabilities, ClientConfig, ContentBlock, Implementation,
-    PaginatedRequestParams, ProtocolVersion,
-};
-use rmcp::service::{ClientInitializeError, RunningService, ServiceError, serve_client};
-use rmcp::transport::DynamicTransportError;
-use rmcp::transport::streamable_http_client::{
-    StreamableHttpClientTransport, StreamableHttpClientTransportConfig, StreamableHttpError,
-};
 use serde_json::{Map, Value};
 use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 use url::Url;
 
-use self::discreet::{Discreet, Headers, without};
+use super::Failure;
+use super::session::{Peer, Session};
 use super::toolbox::ListedTool;
 use crate::agent::InvalidHeader;
-use crate::agent::answer::root;
 
 const LONGEST_CONNECT: Duration = Duration::from_secs(5);
-/// How many pages of tools are asked for.
-const MAX_PAGES: usize = 16;
 /// What the client itself sends.
-const RESERVED: [&str; 4] = ["accept", "mcp-session-id", "mcp-protocol-version", "last-event-id"];
+const RESERVED: [&str; 5] = ["accept", "content-type", "mcp-session-id", "mcp-protocol-version", "last-event-id"];
 
 /// An MCP server that is reached by streamable HTTP, and what it is sent with every request. Cloning is cheap and shares
 /// connections. `Debug` shows no values of headers.
@@ -43,10 +29,12 @@ const RESERVED: [&str; 4] = ["accept", "mcp-session-id", "mcp-protocol-version",
 pub struct McpServer {
     url: Url,
     id: Option<Arc<str>>,
-    headers: Headers,
+    headers: HeaderMap,
     limits: Limits,
     /// Made when first needed: reading the system's certificates takes some milliseconds.
     client: Arc<OnceLock<Client>>,
+    /// Sessions that are being given back.
+    goodbyes: TaskTracker,
 }
 
 /// An MCP server cannot be used as it was described.
@@ -68,26 +56,6 @@ struct Limits {
     result_bytes: usize,
 }
 
-/// Why a server did not do what it was asked. The text is shown to models and people.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Failure {
-    #[error("the HTTP client cannot be set up")]
-    Client,
-    #[error("the MCP server cannot be reached: {0}")]
-    Unreachable(String),
-    #[error("the MCP server did not answer within {0:?}")]
-    TimedOut(Duration),
-    /// The server's own words.
-    #[error("{0}")]
-    Refused(String),
-    #[error("the MCP server's answer {0}")]
-    Malformed(&'static str),
-    #[error("the result is larger than {0} bytes")]
-    TooLarge(usize),
-    #[error("the arguments are no JSON object")]
-    Arguments,
-}
-
 impl McpServer {
     /// A server at an address.
     ///
@@ -104,7 +72,14 @@ impl McpServer {
     /// A server at an address that is known to be one.
     pub(crate) fn at(url: Url) -> McpServer {
         let limits = Limits { list: Duration::from_secs(10), call: Duration::from_secs(60), result_bytes: 4 << 20 };
-        McpServer { url, id: None, headers: Headers::new(), limits, client: Arc::default() }
+        McpServer {
+            url,
+            id: None,
+            headers: HeaderMap::new(),
+            limits,
+            client: Arc::default(),
+            goodbyes: TaskTracker::new(),
+        }
     }
 
     /// The middle of the names its tools have: `server0`, `server1` and so on unless set.
@@ -131,7 +106,7 @@ impl McpServer {
     /// Headers that are known to be sendable.
     pub(crate) fn with_headers(mut self, headers: HeaderMap) -> McpServer {
         for (name, mut value) in headers.into_iter().filter_map(|(name, value)| Some((name?, value))) {
-            // The client writes headers into its own logs.
+            // It may open doors: nothing that logs headers shows it.
             value.set_sensitive(true);
             self.headers.insert(name, value);
         }
@@ -172,20 +147,21 @@ impl McpServer {
     }
 
     /// Opens a session, in which tools can be called. Dropping it ends it.
-    pub(super) async fn open(&self) -> Result<Session<'_>, Failure> {
+    pub(super) async fn open(&self) -> Result<Session, Failure> {
         within(self.limits.list, self.connect()).await.map_err(|failure| self.without_secrets(failure))
     }
 
-    async fn connect(&self) -> Result<Session<'_>, Failure> {
-        let mut config = StreamableHttpClientTransportConfig::with_uri(self.url.as_str());
-        config.custom_headers.clone_from(&self.headers);
-        let transport = StreamableHttpClientTransport::with_client(Discreet(self.client()?), config);
-        let who = Implementation::new("copilotkit-runtime", env!("CARGO_PKG_VERSION"));
-        // The newest version of the protocol that opens with a handshake: those that do not are hardly spoken yet.
-        let hello = ClientConfig::new(ClientCapabilities::default(), who)
-            .with_protocol_version(ProtocolVersion::LATEST_WITH_INITIALIZE);
-        let client = serve_client(hello, transport).await.map_err(unopened)?;
-        Ok(Session { server: self, client })
+    async fn connect(&self) -> Result<Session, Failure> {
+        let (client, goodbyes) = (self.client()?, self.goodbyes.clone());
+        Session::open(Peer { client, url: self.url.clone(), headers: self.headers.clone(), goodbyes }).await
+    }
+
+    /// Calls a tool in a session with this server.
+    pub(super) async fn call(&self, session: &Session, tool: &str, arguments: &str) -> Result<String, Failure> {
+        let calling = session.call(tool, object(arguments)?);
+        let text = within(self.limits.call, calling).await.map_err(|failure| self.without_secrets(failure))?;
+        let limit = self.limits.result_bytes;
+        if text.len() > limit { Err(Failure::TooLarge(limit)) } else { Ok(text) }
     }
 
     fn client(&self) -> Result<Client, Failure> {
@@ -201,47 +177,23 @@ impl McpServer {
     /// A server may repeat what it was sent.
     fn without_secrets(&self, failure: Failure) -> Failure {
         match failure {
+            Failure::Unreachable(text) => Failure::Unreachable(without(&self.headers, text)),
             Failure::Refused(text) => Failure::Refused(without(&self.headers, text)),
-            // Cleaned already.
             other => other,
         }
     }
 }
 
-/// A session with a server.
-pub(super) struct Session<'s> {
-    server: &'s McpServer,
-    client: RunningService<RoleClient, ClientConfig>,
-}
-
-impl Session<'_> {
-    async fn tools(&self) -> Result<Vec<ListedTool>, Failure> {
-        let (mut tools, mut cursor) = (Vec::new(), None);
-        for _ in 0..MAX_PAGES {
-            let wanted = PaginatedRequestParams::default().with_cursor(cursor);
-            let page = self.client.list_tools(Some(wanted)).await.map_err(failed)?;
-            tools.extend(page.tools.into_iter().map(|tool| ListedTool {
-                name: tool.name.into_owned(),
-                description: tool.description.unwrap_or_default().into_owned(),
-                parameters: Arc::unwrap_or_clone(tool.input_schema),
-            }));
-            cursor = page.next_cursor;
-            if cursor.is_none() {
-                break;
-            }
+/// A server's text without the values of headers it was sent.
+fn without(headers: &HeaderMap, mut text: String) -> String {
+    for value in headers.values().filter_map(|value| value.to_str().ok()) {
+        // Of `Bearer x` the server may repeat `x` alone.
+        let secret = value.split_once(' ').map_or(value, |(_scheme, secret)| secret);
+        if !secret.is_empty() && text.contains(secret) {
+            text = text.replace(secret, "…");
         }
-        Ok(tools)
     }
-
-    /// Calls a tool. What it answers is text for the agent, also if it says that it failed.
-    pub(super) async fn call(&self, tool: &str, arguments: &str) -> Result<String, Failure> {
-        let wanted = CallToolRequestParams::new(tool.to_owned()).with_arguments(object(arguments)?);
-        let Limits { call, result_bytes, .. } = self.server.limits;
-        let calling = async { self.client.call_tool(wanted).await.map_err(failed) };
-        let result = within(call, calling).await.map_err(|failure| self.server.without_secrets(failure))?;
-        let text = text_of(&result)?;
-        if text.len() > result_bytes { Err(Failure::TooLarge(result_bytes)) } else { Ok(text) }
-    }
+    text
 }
 
 async fn within<T>(bound: Duration, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
@@ -254,55 +206,6 @@ fn object(arguments: &str) -> Result<Map<String, Value>, Failure> {
         return Ok(Map::new());
     }
     serde_json::from_str(arguments).map_err(|_| Failure::Arguments)
-}
-
-/// The texts of a result, line by line; of one without text, its content as JSON.
-fn text_of(result: &CallToolResult) -> Result<String, Failure> {
-    let texts: Vec<&str> = result
-        .content
-        .iter()
-        .filter_map(|block| match block {
-            ContentBlock::Text(text) => Some(text.text.as_str()),
-            _ => None,
-        })
-        .collect();
-    let text = texts.join("\n");
-    if !text.is_empty() {
-        return Ok(text);
-    }
-    let json = match &result.structured_content {
-        Some(structured) if result.content.is_empty() => serde_json::to_string(structured),
-        _ => serde_json::to_string(&result.content),
-    };
-    json.map_err(|_| Failure::Malformed("is no JSON"))
-}
-
-fn unopened(error: ClientInitializeError) -> Failure {
-    match error {
-        ClientInitializeError::TransportError { error, .. } => unsent(&error),
-        ClientInitializeError::JsonRpcError(refusal) => Failure::Refused(refusal.message.into_owned()),
-        ClientInitializeError::ConnectionClosed(_) => Failure::Malformed("broke off"),
-        _ => Failure::Malformed("is not MCP"),
-    }
-}
-
-fn failed(error: ServiceError) -> Failure {
-    match error {
-        ServiceError::McpError(refusal) => Failure::Refused(refusal.message.into_owned()),
-        ServiceError::TransportSend(error) => unsent(&error),
-        ServiceError::TransportClosed => Failure::Malformed("broke off"),
-        _ => Failure::Malformed("is not what was asked for"),
-    }
-}
-
-fn unsent(error: &DynamicTransportError) -> Failure {
-    match error.error.downcast_ref::<StreamableHttpError<reqwest::Error>>() {
-        // Its own text names the address, which may hold secrets.
-        Some(StreamableHttpError::Client(error)) if error.source().is_some() => Failure::Unreachable(root(error)),
-        Some(StreamableHttpError::Client(_)) => Failure::Unreachable("the request failed".to_owned()),
-        Some(other) => Failure::Unreachable(other.to_string()),
-        None => Failure::Unreachable(root(&*error.error)),
-    }
 }
 
 impl fmt::Debug for McpServer {

@@ -101,7 +101,7 @@ async fn what_a_server_repeats_of_its_headers_reaches_no_log() {
     let (agent, _) = caller(&[("mcp__s__echoes", "{}")]);
     run(agent, McpServer::new(&url).unwrap().header("authorization", "Bearer s3cret").unwrap()).await;
     let log = String::from_utf8(log.0.lock().clone()).unwrap();
-    assert!(log.contains("rmcp") && log.contains("you sent …"), "{log}");
+    assert!(log.contains("you sent …"), "{log}");
     assert!(!log.contains("s3cret"), "{log}");
 }
 
