@@ -22,7 +22,18 @@ const ROOMS: &[(&str, &[&str])] = &[
 /// A name and the only paths under `src/` where it may stand.
 const HOMES: &[(&str, &[&str])] = &[
     ("axum::", &["server"]),
-    ("reqwest::", &["agent/http", "intelligence", "phoenix/socket", "server/commands/status", "transcription"]),
+    (
+        "reqwest::",
+        &[
+            "agent/http",
+            "agent/mcp/server",
+            "agent/mcp/session",
+            "intelligence",
+            "phoenix/socket",
+            "server/commands/status",
+            "transcription",
+        ],
+    ),
     ("tokio_tungstenite::", &["phoenix/socket"]),
     ("env::var", &["server"]),
     ("clap::", &["server"]),
@@ -39,6 +50,8 @@ const HOMES: &[(&str, &[&str])] = &[
 
 /// Paths without clock, chance or async runtime.
 const PURE: &[&str] = &[
+    "agent/mcp/toolbox",
+    "agent/mcp/turns",
     "agui/",
     "intelligence/entitlements/schema",
     "intelligence/inspector/learning",

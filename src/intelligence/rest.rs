@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Client, Response, redirect};
@@ -70,6 +70,12 @@ impl Rest {
         (self.succeeded.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed))
     }
 
+    /// The key, as it is sent.
+    #[cfg(feature = "mcp")]
+    pub(super) fn authorization(&self) -> &HeaderValue {
+        &self.authorization
+    }
+
     pub(super) fn get(&self, path: impl Into<String>) -> Call<'_> {
         Call::new(self, Method::GET, path.into())
     }
@@ -125,8 +131,8 @@ impl<'r> Call<'r> {
         Call { rest, method, path, headers, body: None, bound: LONGEST_CALL }
     }
 
-    pub(super) fn header(mut self, name: HeaderName, value: HeaderValue) -> Call<'r> {
-        self.headers.insert(name, value);
+    pub(super) fn headers(mut self, headers: HeaderMap) -> Call<'r> {
+        self.headers.extend(headers);
         self
     }
 
