@@ -5,11 +5,16 @@ pub mod agent;
 pub mod agui;
 pub mod http;
 pub mod intelligence;
+mod meter;
 mod phoenix;
 pub mod runner;
 mod runtime;
 #[cfg(feature = "server")]
 pub mod server;
+mod trace;
 pub mod transcription;
 
-pub use runtime::{A2ui, BuildError, Builder, CopilotRuntime, IdentifyError, KeptByPlatform, KeptHere, User};
+pub use runtime::{
+    A2ui, BuildError, Builder, Check, CopilotRuntime, IdentifyError, KeptByPlatform, KeptHere, LiveNow,
+    METRICS_CONTENT_TYPE, Readiness, Status, User,
+};

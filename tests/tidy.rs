@@ -6,13 +6,17 @@ use std::path::{Path, PathBuf};
 /// A room and the rooms it may name.
 const ROOMS: &[(&str, &[&str])] = &[
     ("agui", &[]),
-    ("agent", &["agui"]),
+    // Counters that others touch; what they mean, those know.
+    ("meter", &[]),
+    // W3C Trace Context, and the spans it continues.
+    ("trace", &[]),
+    ("agent", &["agui", "trace"]),
     ("transcription", &[]),
     ("phoenix", &[]),
     ("intelligence", &[]),
-    ("runner", &["agui", "agent", "intelligence", "phoenix"]),
-    ("runtime", &["agui", "agent", "intelligence", "runner", "transcription"]),
-    ("http", &["agui", "agent", "intelligence", "runner", "runtime", "transcription"]),
+    ("runner", &["agui", "agent", "intelligence", "meter", "phoenix"]),
+    ("runtime", &["agui", "agent", "intelligence", "meter", "runner", "transcription"]),
+    ("http", &["agui", "agent", "intelligence", "runner", "runtime", "trace", "transcription"]),
 ];
 
 /// A name and the only paths under `src/` where it may stand.
@@ -20,7 +24,15 @@ const HOMES: &[(&str, &[&str])] = &[
     ("axum::", &["server"]),
     (
         "reqwest::",
-        &["agent/http", "agent/mcp/server", "agent/mcp/session", "intelligence", "phoenix/socket", "transcription"],
+        &[
+            "agent/http",
+            "agent/mcp/server",
+            "agent/mcp/session",
+            "intelligence",
+            "phoenix/socket",
+            "server/commands/status",
+            "transcription",
+        ],
     ),
     ("tokio_tungstenite::", &["phoenix/socket"]),
     ("env::var", &["server"]),
@@ -31,6 +43,9 @@ const HOMES: &[(&str, &[&str])] = &[
     ("ThreadKey", &["runner", "runtime", "server"]),
     ("Owner::", &["runner", "runtime/users", "server"]),
     ("sha2::", &["runner/sqlite"]),
+    ("opentelemetry", &["server/otlp", "trace"]),
+    // What is counted is counted without it: it only writes down what was counted.
+    ("prometheus_client::", &["runtime/metrics"]),
 ];
 
 /// Paths without clock, chance or async runtime.

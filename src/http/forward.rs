@@ -4,8 +4,10 @@ use std::collections::HashSet;
 
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
+use crate::trace;
+
 /// Which inbound headers go on to agents. By default `authorization` and `x-*`, without those that proxies
-/// and hosting platforms add.
+/// and hosting platforms add. `traceparent` and `tracestate` go on as well, whatever is allowed, unless they are denied.
 ///
 /// Names are compared without case; blank entries are ignored.
 ///
@@ -143,12 +145,28 @@ impl Resolved {
             };
             forwarded.insert(name.clone(), value);
         }
+        self.add_trace(inbound, &mut forwarded);
         forwarded
+    }
+
+    /// The trace the request belongs to goes on, whatever else does, unless that is denied.
+    fn add_trace(&self, inbound: &HeaderMap, forwarded: &mut HeaderMap) {
+        let parent = trace::parent(inbound).filter(|_| !self.denies(trace::TRACEPARENT.as_str()));
+        forwarded.remove(trace::TRACEPARENT);
+        let Some(parent) = parent else { return drop(forwarded.remove(trace::TRACESTATE)) };
+        forwarded.insert(trace::TRACEPARENT, parent.clone());
+        if !self.denies(trace::TRACESTATE.as_str()) && !forwarded.contains_key(trace::TRACESTATE) {
+            forwarded.extend(inbound.get_all(trace::TRACESTATE).iter().map(|state| (trace::TRACESTATE, state.clone())));
+        }
+    }
+
+    fn denies(&self, name: &str) -> bool {
+        self.deny.contains(name) || self.deny_prefixes.iter().any(|prefix| name.starts_with(prefix))
     }
 
     fn passes(&self, name: &HeaderName) -> bool {
         let text = name.as_str();
-        if self.deny.contains(text) || self.deny_prefixes.iter().any(|prefix| text.starts_with(prefix)) {
+        if self.denies(text) {
             return false;
         }
         if let Some(allow) = &self.allow {
@@ -231,6 +249,28 @@ mod tests {
     fn own_deny_lists_extend_the_built_in_one() {
         let policy = ForwardPolicy::new().deny(["Authorization"]).deny_prefixes(["x-c"]);
         assert_eq!(forwarded(&policy), ["x-api-key", "x-forwarded-prefix", "x-static"]);
+    }
+
+    #[test]
+    fn the_trace_goes_on_unless_it_is_denied() {
+        let inbound: HeaderMap = [
+            ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+            ("tracestate", "a=1"),
+            ("tracestate", "b=2"),
+        ]
+        .into_iter()
+        .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+        .collect();
+        let cookies = ForwardPolicy::new().allow(["cookie"]);
+        for policy in [ForwardPolicy::new(), cookies.clone()] {
+            let forwarded = policy.resolve().forwarded(&inbound);
+            assert_eq!(forwarded["traceparent"], inbound["traceparent"]);
+            assert_eq!(forwarded.get_all("tracestate").iter().collect::<Vec<_>>(), ["a=1", "b=2"]);
+        }
+        let denied = |name| cookies.clone().deny([name]).resolve().forwarded(&inbound);
+        assert!(denied("Traceparent").is_empty());
+        assert!(denied("tracestate").contains_key("traceparent") && !denied("tracestate").contains_key("tracestate"));
+        assert!(cookies.deny_prefixes(["trace"]).resolve().forwarded(&inbound).is_empty());
     }
 
     #[test]

@@ -12,6 +12,8 @@ use futures_util::future::BoxFuture;
 use http::Method;
 use http::header::ORIGIN;
 use tower::Service;
+use tracing::field::Empty;
+use tracing::{Instrument, Span, error_span};
 
 use super::body::{Body, Request, Response};
 use super::cors::Cors;
@@ -22,6 +24,7 @@ use super::observe::observed;
 use super::route::Route;
 use super::routes;
 use crate::runtime::{CopilotRuntime, Mount};
+use crate::trace;
 
 /// The largest request body accepted unless [`CopilotService::body_limit`] says otherwise: room for a
 /// conversation with a few attached pictures.
@@ -182,10 +185,35 @@ where
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
         let face = self.face.clone();
-        Box::pin(async move {
+        // At this level, so that it is there for every line that is logged.
+        let span = error_span!(
+            "request",
+            http.method = %request.method(),
+            http.route = Empty,
+            user.id = Empty,
+            agent.id = Empty,
+            thread.id = Empty,
+            run.id = Empty
+        );
+        trace::continue_from(&span, request.headers());
+        let answer = async move {
             let answer = AssertUnwindSafe(face.serve(request.map(Body::new))).catch_unwind().await;
-            Ok(answer.unwrap_or_else(|_| panicked()))
-        })
+            let answer = answer.unwrap_or_else(|_| panicked());
+            face.runtime.answered(answer.status().as_u16());
+            Ok(answer)
+        };
+        Box::pin(answer.instrument(span))
+    }
+}
+
+/// Tells the log what a request is about.
+fn note(route: &Route) {
+    let span = Span::current();
+    span.record("http.route", route.name());
+    for (field, id) in [("agent.id", route.agent_id()), ("thread.id", route.thread_id())] {
+        if let Some(id) = id {
+            span.record(field, id);
+        }
     }
 }
 
@@ -257,6 +285,7 @@ impl Face {
                 return Box::pin(self.early(cx, error.into_response())).await;
             }
         };
+        note(target.route());
         cx.route = Some(target.route().clone());
         if target.is_resource() {
             cx.path = request.uri().path().into();

@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::request::Parts;
 
 use super::policies::RequestPolicies;
+use super::readiness::Probes;
 use super::titles::Titles;
 use super::users::Users;
 use super::{CopilotRuntime, DebugFeed, IdentifyError, Local, Mode, Options, Platform, Shared, User};
@@ -207,7 +208,9 @@ impl<Threads> Builder<Threads> {
         let options = Options { keep_alive: (!self.keep_alive.is_zero()).then_some(self.keep_alive), ..self.options };
         let (users, mode) = divide(self.threads);
         let feed = self.debug_feed.then(DebugFeed::default);
-        let shared = Shared { agents, mode, users, transcription: self.transcription, feed, options };
+        let probes = Probes::of(&mode);
+        let transcription = self.transcription;
+        let shared = Shared { agents, mode, users, transcription, feed, meter: Arc::default(), probes, options };
         Ok(CopilotRuntime { shared: Arc::new(shared) })
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::request::Parts;
+use tracing::Span;
 
 use super::CopilotRuntime;
 use crate::runner::{Owner, ThreadKey};
@@ -143,6 +144,8 @@ async fn identified(identify: &Identify, head: &Parts) -> Result<Caller, NoCalle
     if user.name.is_some_and(|name| name.trim().is_empty()) {
         return Err(NoCaller::InvalidName);
     }
+    // The request's span has room for it.
+    Span::current().record("user.id", &*user.id);
     Ok(Caller(Owner::of(user.id)))
 }
 

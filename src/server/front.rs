@@ -55,6 +55,13 @@ impl Front {
     }
 }
 
+impl Front {
+    /// With more pages beside the mounts.
+    pub(super) fn beside(self, pages: Router) -> Front {
+        Front { pages: self.pages.merge(pages), ..self }
+    }
+}
+
 impl<B> Service<http::Request<B>> for Front
 where
     B: http_body::Body + Send + 'static,

@@ -4,6 +4,8 @@ mod access;
 mod captures;
 mod docs;
 mod engine;
+#[path = "../support/exposition.rs"]
+mod exposition;
 mod hostile;
 mod intelligence;
 #[cfg(feature = "server")]
@@ -25,4 +27,5 @@ mod program;
 mod report;
 #[path = "../support/serve.rs"]
 mod serve;
+mod sight;
 mod threads;

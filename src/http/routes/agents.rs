@@ -3,6 +3,7 @@
 use http::StatusCode;
 use http::request::Parts;
 use serde_json::{Value, json};
+use tracing::Span;
 
 use super::{Call, read};
 use crate::agui::RunAgentInput;
@@ -27,7 +28,8 @@ pub(super) async fn run(face: &Face, caller: &Caller, agent_id: &str, call: Call
 pub(super) async fn connect(face: &Face, caller: &Caller, agent_id: &str, call: Call) -> Result<Response, ApiError> {
     let agent = find(face, &call.head, agent_id, Some(RUN_FAILED)).await?;
     let body = read(face, call.body).await?;
-    let thread_id = RunAgentInput::parse(&body)?.thread_id;
+    let RunAgentInput { thread_id, run_id, .. } = RunAgentInput::parse(&body)?;
+    note(&thread_id, &run_id);
     Ok(answer(face, face.runtime.connect(caller, &agent, &thread_id, last_seen(&call.head, &body)).await?))
 }
 
@@ -124,5 +126,12 @@ async fn find(
 }
 
 async fn read_input(face: &Face, body: crate::http::body::Body) -> Result<RunAgentInput, ApiError> {
-    Ok(RunAgentInput::parse(&read(face, body).await?)?)
+    let input = RunAgentInput::parse(&read(face, body).await?)?;
+    note(&input.thread_id, &input.run_id);
+    Ok(input)
+}
+
+/// Tells the log what a request is about.
+fn note(thread_id: &str, run_id: &str) {
+    Span::current().record("thread.id", thread_id).record("run.id", run_id);
 }

@@ -1,5 +1,5 @@
-//! The commands that look after what is kept: each opens the database beside whoever else uses it, does its work,
-//! and prints for people, or with `--json` for scripts.
+//! The commands that look after what is kept, and after a server that runs. Most open the database beside whoever else uses it, do their
+//! work, and print for people, or with `--json` for scripts.
 
 mod console;
 mod database;
@@ -7,6 +7,7 @@ mod export;
 mod output;
 mod pages;
 mod shown;
+mod status;
 #[cfg(test)]
 mod tests;
 mod threads;
@@ -19,6 +20,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use self::console::Console;
+pub(super) use self::status::{Look, run as look};
 use super::config::Database;
 use crate::runner::{SqliteOptions, SqliteStore, StoreError, ThreadStore};
 

@@ -80,7 +80,7 @@ pub(in crate::server) fn is_private(ip: IpAddr) -> Result<(), String> {
 }
 
 /// Checks `HOST:PORT`, and gives the host without brackets.
-fn is_address(bind: &str) -> Result<&str, String> {
+pub(super) fn is_address(bind: &str) -> Result<&str, String> {
     const EXPECTED: &str = "expected HOST:PORT, such as 127.0.0.1:4000, 0.0.0.0:4000 or [::1]:4000";
     let (host, port) = bind.rsplit_once(':').ok_or(EXPECTED)?;
     let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));

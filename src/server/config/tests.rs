@@ -96,7 +96,7 @@ fn example_has_every_key() {
     let path: Arc<Path> = Path::new("x.toml").into();
     let (root, _) = file::parse(&path, &uncommented_whole(), &env);
     let reader = Reader::new(path, root, Overrides::new());
-    Config::read(&reader, None);
+    Config::read(&reader, None, &env);
     let mut paths = Vec::new();
     let (root, _) = file::parse(&Path::new("x").into(), &uncommented_whole(), &env);
     collect(&root, "", &mut paths);
