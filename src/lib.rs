@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
+#[cfg(feature = "jwt")]
+pub mod access;
 pub mod agent;
 pub mod agui;
 pub mod http;
@@ -12,4 +14,6 @@ mod runtime;
 pub mod server;
 pub mod transcription;
 
-pub use runtime::{A2ui, BuildError, Builder, CopilotRuntime, IdentifyError, KeptByPlatform, KeptHere, User};
+pub use runtime::{
+    A2ui, Allow, BuildError, Builder, Claims, CopilotRuntime, IdentifyError, KeptByPlatform, KeptHere, User,
+};

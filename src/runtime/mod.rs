@@ -1,7 +1,9 @@
 //! What the runtime does, free of transport: info, run, connect, suggest, stop, threads. The HTTP face
 //! turns requests into these calls and their answers into responses.
 
+mod allow;
 mod builder;
+mod claims;
 mod feed;
 mod info;
 mod inspector;
@@ -26,7 +28,10 @@ use crate::intelligence::Intelligence;
 use crate::runner::{FrameStream, PlatformStop, RunRequest, RunnerError, Stopped, run_stateless};
 use crate::transcription::TranscriptionService;
 
+pub use allow::Allow;
+use allow::Reserved;
 pub use builder::{A2ui, BuildError, Builder, KeptByPlatform, KeptHere};
+pub use claims::Claims;
 pub(crate) use feed::DebugFeed;
 pub(crate) use info::Mount;
 use local::Local;
@@ -36,6 +41,8 @@ pub(crate) use platform::{Bootstrap, PlatformFailure};
 pub(crate) use threads::{Listing, ThreadChange, ThreadsError, ThreadsUnsupported};
 use users::Users;
 pub(crate) use users::{Caller, NoCaller};
+#[cfg(any(feature = "jwt", feature = "server"))]
+pub(crate) use users::is_identifier;
 pub use users::{IdentifyError, User};
 
 /// The runtime: agents, a runner, and the options of both. Cloning is cheap and shares everything.
@@ -58,6 +65,7 @@ struct Shared {
     agents: AgentSource,
     mode: Mode,
     users: Users,
+    reserved: Reserved,
     transcription: Option<Arc<dyn TranscriptionService>>,
     /// Where the events of runs and connects can be watched, if it is on.
     feed: Option<DebugFeed>,
@@ -98,6 +106,7 @@ struct Options {
     expose_memory_routes: bool,
     a2ui: Option<A2ui>,
     open_generative_ui: bool,
+    public_info: bool,
 }
 
 /// An agent found in the registry.
@@ -148,6 +157,17 @@ impl CopilotRuntime {
     pub(crate) async fn agent(&self, head: &Parts, name: &str) -> Result<Option<FoundAgent>, ResolveError> {
         let agents = self.agents(head).await?;
         Ok(agents.get(name).map(|(id, agent)| FoundAgent { id: id.clone(), agent: agent.clone() }))
+    }
+
+    /// Whether a caller may use an agent, and be told that there is one. Who is not known may use those that are for
+    /// everybody.
+    pub(crate) fn admits(&self, caller: Option<&Caller>, agent_id: &str) -> bool {
+        self.shared.reserved.admits(caller, agent_id)
+    }
+
+    /// Whether strangers are told what the runtime is, where users are told apart.
+    pub(crate) fn info_is_public(&self) -> bool {
+        self.shared.options.public_info
     }
 
     /// Starts a run on a thread of the caller.
