@@ -12,13 +12,15 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("intelligence", &[]),
     ("runner", &["agui", "agent", "intelligence", "phoenix"]),
     ("runtime", &["agui", "agent", "intelligence", "runner", "transcription"]),
+    // Makes users of what requests show; it sees their heads alone.
+    ("access", &["runtime"]),
     ("http", &["agui", "agent", "intelligence", "runner", "runtime", "transcription"]),
 ];
 
 /// A name and the only paths under `src/` where it may stand.
 const HOMES: &[(&str, &[&str])] = &[
     ("axum::", &["server"]),
-    ("reqwest::", &["agent/http", "intelligence", "phoenix/socket", "transcription"]),
+    ("reqwest::", &["access/jwt/fetch", "agent/http", "intelligence", "phoenix/socket", "transcription"]),
     ("tokio_tungstenite::", &["phoenix/socket"]),
     ("env::var", &["server"]),
     ("clap::", &["server"]),
@@ -28,10 +30,19 @@ const HOMES: &[(&str, &[&str])] = &[
     ("ThreadKey", &["runner", "runtime", "server"]),
     ("Owner::", &["runner", "runtime/users", "server"]),
     ("sha2::", &["runner/sqlite"]),
+    ("jsonwebtoken::", &["access/jwt"]),
+    // Hashes and compares keys, and looks at public ones before a token comes.
+    ("aws_lc_rs::", &["access"]),
 ];
 
 /// Paths without clock, chance or async runtime.
 const PURE: &[&str] = &[
+    "access/cross_site",
+    "access/jwt/claims",
+    "access/jwt/jwks",
+    "access/jwt/refresh.rs",
+    "access/jwt/token",
+    "access/presented",
     "agui/",
     "intelligence/entitlements/schema",
     "intelligence/inspector/learning",

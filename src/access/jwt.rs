@@ -8,9 +8,9 @@ mod jwks;
 mod keys;
 mod refresh;
 mod remote;
-mod token;
 #[cfg(test)]
 mod tests;
+mod token;
 
 use std::fmt;
 use std::sync::Arc;

@@ -124,9 +124,11 @@ mod tests {
     fn what_is_too_long_is_not_looked_at() {
         let fits = "t".repeat(LONGEST);
         assert!(found(&[("authorization", &format!("Bearer {fits}"))]).is_ok());
-        for (name, value) in
-            [("x-api-key", format!("{fits}t")), ("authorization", format!("Bearer {fits}t")), ("cookie", format!("session={fits}t"))]
-        {
+        for (name, value) in [
+            ("x-api-key", format!("{fits}t")),
+            ("authorization", format!("Bearer {fits}t")),
+            ("cookie", format!("session={fits}t")),
+        ] {
             assert_eq!(found(&[(name, &value)]).unwrap_err(), "the token is too long", "{name}");
         }
     }

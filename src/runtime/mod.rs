@@ -40,9 +40,9 @@ use platform::Platform;
 pub(crate) use platform::{Bootstrap, PlatformFailure};
 pub(crate) use threads::{Listing, ThreadChange, ThreadsError, ThreadsUnsupported};
 use users::Users;
-pub(crate) use users::{Caller, NoCaller};
 #[cfg(any(feature = "jwt", feature = "server"))]
 pub(crate) use users::is_identifier;
+pub(crate) use users::{Caller, NoCaller};
 pub use users::{IdentifyError, User};
 
 /// The runtime: agents, a runner, and the options of both. Cloning is cheap and shares everything.

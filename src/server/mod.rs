@@ -7,6 +7,7 @@ mod commands;
 mod config;
 mod file;
 mod front;
+mod identify;
 mod listen;
 mod log;
 mod page;
@@ -52,8 +53,11 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         None | Some(Command::Serve(_)) => configured(cli.config, overrides).and_then(run),
         Some(Command::Check(_)) => configured(cli.config, overrides).and_then(check),
-        Some(Command::Keeping(command)) => read(cli.config, |file, env| Config::load_database(file, overrides, env))
-            .and_then(|database| keep(command, &database)),
+        Some(Command::Keeping(command)) => {
+            // Not every command needs the database, so it is the command that minds.
+            let database = read(cli.config, |file, env| Config::load_database(file, overrides, env));
+            keep(command, database.map_err(|refusal| Failure::Failed(refusal.to_string())))
+        }
     };
     done.unwrap_or_else(|refusal| fail(&refusal.to_string()))
 }
@@ -127,7 +131,7 @@ fn read<T>(
 }
 
 fn check(Configured { config, runtime }: Configured) -> Result<ExitCode, Refusal> {
-    wire::build(runtime, &config)?;
+    wire::mounts(&config, &wire::build(runtime, &config)?)?;
     say(&banner::on_check(&config));
     Ok(ExitCode::SUCCESS)
 }
@@ -157,12 +161,13 @@ async fn serving(Configured { config, runtime }: Configured) -> Result<ExitCode,
         Prepared::OnPlatform(builder) => (Prepared::OnPlatform(builder), None),
     };
     let runtime = wire::build(runtime, &config)?;
+    let mounts = wire::mounts(&config, &runtime)?;
     say(&banner::on_start(&config, address));
     let mut sweeping = JoinSet::new();
     if let (Some(retention), Some(store)) = (config.retention, database) {
         sweeping.spawn(async move { retention::keep_to(retention, &store).await });
     }
-    let front = Front::new(wire::mounts(&config, &runtime), banner::about(&config, address), wire::page(&config));
+    let front = Front::new(mounts, banner::about(&config, address), wire::page(&config));
     let serving = listen::serve(listener, front, &runtime, signals, config.server.shutdown_deadline);
     Ok(match serving.await {
         End::Stopped => ExitCode::SUCCESS,
@@ -170,7 +175,7 @@ async fn serving(Configured { config, runtime }: Configured) -> Result<ExitCode,
     })
 }
 
-fn keep(command: Keeping, database: &Database) -> Result<ExitCode, Refusal> {
+fn keep(command: Keeping, database: Result<Database, Failure>) -> Result<ExitCode, Refusal> {
     log::start(&Log { level: "warn".to_owned(), json: false });
     let executor = executor(&mut tokio::runtime::Builder::new_current_thread())?;
     let done = executor.block_on(commands::run(command, database));

@@ -70,7 +70,8 @@ impl Expected {
         if !self.issuers.is_empty() && !issuer.is_some_and(|issuer| self.issuers.iter().any(|known| known == issuer)) {
             return Err(Rejected::Issuer);
         }
-        let is_meant = |audience: &Value| audience.as_str().is_some_and(|one| self.audiences.iter().any(|we| we == one));
+        let is_meant =
+            |audience: &Value| audience.as_str().is_some_and(|one| self.audiences.iter().any(|we| we == one));
         let is_ours = match claims.get("aud") {
             // Who names no audience means everybody; but whoever has a name here wants to be called by it.
             None => self.audiences.is_empty(),
@@ -142,7 +143,9 @@ mod tests {
     #[test]
     fn a_token_lives_from_its_begin_to_its_end_give_or_take_the_leeway() {
         let expected = expected();
-        for (exp, result) in [(NOW + 1, Ok(())), (NOW - 59, Ok(())), (NOW - 60, Err(Rejected::Expired)), (0, Err(Rejected::Expired))] {
+        for (exp, result) in
+            [(NOW + 1, Ok(())), (NOW - 59, Ok(())), (NOW - 60, Err(Rejected::Expired)), (0, Err(Rejected::Expired))]
+        {
             assert_eq!(judged(&expected, json!({"exp": exp})).map(drop), result, "exp {exp}");
         }
         for (nbf, result) in [(0, Ok(())), (NOW, Ok(())), (NOW + 60, Ok(())), (NOW + 61, Err(Rejected::TooEarly))] {
@@ -157,13 +160,17 @@ mod tests {
     #[test]
     fn a_token_is_from_a_known_issuer_and_meant_for_us() {
         let expected = expected();
-        for issuer in [json!(null), json!("https://id.example/"), json!("https://evil.test"), json!(["https://id.example"])] {
+        for issuer in
+            [json!(null), json!("https://id.example/"), json!("https://evil.test"), json!(["https://id.example"])]
+        {
             assert_eq!(judged(&expected, json!({"iss": issuer})), Err(Rejected::Issuer), "{issuer}");
         }
         for audience in [json!("chat"), json!("beta"), json!(["other", "chat"])] {
             assert!(judged(&expected, json!({"aud": audience})).is_ok(), "{audience}");
         }
-        for audience in [json!(null), json!("other"), json!(["other"]), json!([]), json!({"chat": 1}), json!("chat beta")] {
+        for audience in
+            [json!(null), json!("other"), json!(["other"]), json!([]), json!({"chat": 1}), json!("chat beta")]
+        {
             assert_eq!(judged(&expected, json!({"aud": audience})), Err(Rejected::Audience), "{audience}");
         }
     }

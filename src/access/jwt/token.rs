@@ -80,6 +80,9 @@ impl<'t> Unverified<'t> {
     pub(super) fn read(token: &'t str) -> Result<Unverified<'t>, Rejected> {
         let (signed, signature) = token.rsplit_once('.').ok_or(Rejected::Malformed)?;
         let (header, payload) = signed.split_once('.').ok_or(Rejected::Malformed)?;
+        if payload.contains('.') {
+            return Err(Rejected::Malformed);
+        }
         let header: Header = serde_json::from_slice(&decoded(header)?).map_err(|_| Rejected::Malformed)?;
         let signature = decoded(signature)?;
         if header.crit.is_some() {

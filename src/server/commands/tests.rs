@@ -54,7 +54,7 @@ impl Place {
         let command = Line::try_parse_from(line).unwrap_or_else(|error| panic!("{error}")).command;
         let mut out = Vec::new();
         let mut console = Console::answering(&mut out, answer);
-        let end = dispatch(command, &self.path("threads.db"), &mut console).await;
+        let end = dispatch(command, Ok(self.path("threads.db")), &mut console).await;
         Said { out: String::from_utf8(out).expect("text"), end }
     }
 
