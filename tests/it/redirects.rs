@@ -5,7 +5,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::extract::Request;
-use axum::response::IntoResponse;
 use copilotkit_runtime::agent::HttpAgent;
 use copilotkit_runtime::intelligence::Intelligence;
 use copilotkit_runtime::transcription::OpenAiTranscription;
@@ -33,7 +32,7 @@ impl Noted {
         let app = Router::new().fallback(move |request: Request| {
             noted.lock().push(format!("{} {} {:?}", request.method(), request.uri(), request.headers()));
             let location = location.clone();
-            async move { (status, location.map(|location| [(LOCATION, location)])).into_response() }
+            async move { (status, [(LOCATION, location.unwrap_or_default())]) }
         });
         Noted { server: Server::start(app).await, heads }
     }

@@ -14,7 +14,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 /// A key pair or a secret, for one algorithm.
-pub struct Signer {
+pub(crate) struct Signer {
     algorithm: &'static str,
     id: Option<String>,
     key: Key,
@@ -29,7 +29,7 @@ enum Key {
 
 impl Signer {
     /// A new key.
-    pub fn new(algorithm: &'static str) -> Signer {
+    pub(crate) fn new(algorithm: &'static str) -> Signer {
         let key = match &algorithm[..2] {
             "HS" => Key::Secret(vec![b'k'; 64]),
             "RS" | "PS" => Key::Rsa(Box::new(RsaKeyPair::generate(KeySize::Rsa2048).unwrap())),
@@ -41,12 +41,12 @@ impl Signer {
     }
 
     /// The key, with a name tokens call it by.
-    pub fn named(self, id: &str) -> Signer {
+    pub(crate) fn named(self, id: &str) -> Signer {
         Signer { id: Some(id.to_owned()), ..self }
     }
 
     /// A token with these claims.
-    pub fn token(&self, claims: &Value) -> String {
+    pub(crate) fn token(&self, claims: &Value) -> String {
         let mut header = json!({"typ": "JWT", "alg": self.algorithm});
         if let Some(id) = &self.id {
             header["kid"] = json!(id);
@@ -55,7 +55,7 @@ impl Signer {
     }
 
     /// A token with a header that may say something else than is true.
-    pub fn token_with(&self, header: &Value, claims: &Value) -> String {
+    pub(crate) fn token_with(&self, header: &Value, claims: &Value) -> String {
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let signed = format!("{}.{}", part(header), part(claims));
         let signature = URL_SAFE_NO_PAD.encode(self.signature(signed.as_bytes()));
@@ -85,7 +85,7 @@ impl Signer {
     }
 
     /// The secret, of which there is one with `HS…` alone.
-    pub fn secret(&self) -> &[u8] {
+    pub(crate) fn secret(&self) -> &[u8] {
         match &self.key {
             Key::Secret(secret) => secret,
             _ => panic!("no secret"),
@@ -93,7 +93,7 @@ impl Signer {
     }
 
     /// The public key in PEM.
-    pub fn pem(&self) -> String {
+    pub(crate) fn pem(&self) -> String {
         let der: PublicKeyX509Der<'_> = match &self.key {
             Key::Secret(_) => panic!("no public key"),
             Key::Rsa(pair) => pair.public_key().as_der().unwrap(),
@@ -104,7 +104,7 @@ impl Signer {
     }
 
     /// The public key as a set holds it, without `alg`. A secret too, as no set should hold it.
-    pub fn jwk(&self) -> Value {
+    pub(crate) fn jwk(&self) -> Value {
         let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         let mut jwk = match &self.key {
             Key::Secret(secret) => json!({"kty": "oct", "k": text(secret)}),
@@ -128,7 +128,7 @@ impl Signer {
 }
 
 /// What `HS…` signs with: also what somebody signs with who takes a public key for a secret.
-pub fn hmac_sha(algorithm: &str, secret: &[u8], text: &[u8]) -> Vec<u8> {
+pub(crate) fn hmac_sha(algorithm: &str, secret: &[u8], text: &[u8]) -> Vec<u8> {
     let hash = match algorithm {
         "HS384" => hmac::HMAC_SHA384,
         "HS512" => hmac::HMAC_SHA512,
