@@ -41,7 +41,8 @@ impl Claims {
 fn is(value: &Value, wanted: &str) -> bool {
     match value {
         Value::String(text) => text == wanted,
-        Value::Bool(_) | Value::Number(_) => value.to_string() == wanted,
+        Value::Bool(on) => on.to_string() == wanted,
+        Value::Number(number) => number.to_string() == wanted,
         _ => false,
     }
 }
