@@ -264,7 +264,7 @@ async fn failing_parts(seen: &mut Seen) {
     assert_eq!(seen.expect("agent_run", 500, &run), told("RunFailed"));
     seen.expect("agent_connect", 500, &post(&unresolved, "/agent/default/connect", &input_json("t")).await);
     let suggest = post(&unresolved, "/agent/default/suggest", &input_json("t")).await;
-    assert_eq!(seen.expect("agent_suggest", 500, &suggest), told("InternalError"));
+    assert_eq!(seen.expect("agent_suggest", 500, &suggest), json!({"error": "internal_error"}));
     seen.expect("agent_stop", 500, &post(&unresolved, "/agent/default/stop/t", &json!({})).await);
     let stop = post(&broken, "/agent/default/stop/t", &json!({})).await;
     assert_eq!(seen.expect("agent_stop", 500, &stop), told("StopFailed"));
