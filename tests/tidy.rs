@@ -20,7 +20,18 @@ const ROOMS: &[(&str, &[&str])] = &[
 /// A name and the only paths under `src/` where it may stand.
 const HOMES: &[(&str, &[&str])] = &[
     ("axum::", &["server"]),
-    ("reqwest::", &["access/jwt/fetch", "agent/http", "intelligence", "phoenix/socket", "transcription"]),
+    (
+        "reqwest::",
+        &[
+            "access/jwt/fetch",
+            "agent/http",
+            "agent/mcp/server",
+            "agent/mcp/session",
+            "intelligence",
+            "phoenix/socket",
+            "transcription",
+        ],
+    ),
     ("tokio_tungstenite::", &["phoenix/socket"]),
     ("env::var", &["server"]),
     ("clap::", &["server"]),
@@ -43,6 +54,8 @@ const PURE: &[&str] = &[
     "access/jwt/refresh.rs",
     "access/jwt/token",
     "access/presented",
+    "agent/mcp/toolbox",
+    "agent/mcp/turns",
     "agui/",
     "intelligence/entitlements/schema",
     "intelligence/inspector/learning",

@@ -10,6 +10,11 @@ mod hostile;
 mod intelligence;
 #[cfg(feature = "server")]
 mod listener;
+#[cfg(feature = "mcp")]
+mod mcp;
+#[cfg(feature = "mcp")]
+#[path = "../support/mcp.rs"]
+mod mcp_server;
 mod mount;
 mod names;
 mod openapi;
