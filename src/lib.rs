@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
+#[cfg(feature = "jwt")]
+pub mod access;
 pub mod agent;
 pub mod agui;
 pub mod http;
@@ -15,6 +17,6 @@ mod trace;
 pub mod transcription;
 
 pub use runtime::{
-    A2ui, BuildError, Builder, Check, CopilotRuntime, IdentifyError, KeptByPlatform, KeptHere, LiveNow,
+    A2ui, Allow, BuildError, Builder, Check, Claims, CopilotRuntime, IdentifyError, KeptByPlatform, KeptHere, LiveNow,
     METRICS_CONTENT_TYPE, Readiness, Status, User,
 };

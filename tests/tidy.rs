@@ -16,6 +16,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("intelligence", &[]),
     ("runner", &["agui", "agent", "intelligence", "meter", "phoenix"]),
     ("runtime", &["agui", "agent", "intelligence", "meter", "runner", "transcription"]),
+    // Makes users of what requests show; it sees their heads alone.
+    ("access", &["runtime"]),
     ("http", &["agui", "agent", "intelligence", "runner", "runtime", "trace", "transcription"]),
 ];
 
@@ -25,6 +27,7 @@ const HOMES: &[(&str, &[&str])] = &[
     (
         "reqwest::",
         &[
+            "access/jwt/fetch",
             "agent/http",
             "agent/mcp/server",
             "agent/mcp/session",
@@ -46,10 +49,19 @@ const HOMES: &[(&str, &[&str])] = &[
     ("opentelemetry", &["server/otlp", "trace"]),
     // What is counted is counted without it: it only writes down what was counted.
     ("prometheus_client::", &["runtime/metrics"]),
+    ("jsonwebtoken::", &["access/jwt"]),
+    // Hashes and compares keys, and looks at public ones before a token comes.
+    ("aws_lc_rs::", &["access"]),
 ];
 
 /// Paths without clock, chance or async runtime.
 const PURE: &[&str] = &[
+    "access/cross_site",
+    "access/jwt/claims",
+    "access/jwt/jwks",
+    "access/jwt/refresh.rs",
+    "access/jwt/token",
+    "access/presented",
     "agent/mcp/toolbox",
     "agent/mcp/turns",
     "agui/",

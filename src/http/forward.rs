@@ -1,6 +1,6 @@
 //! Which headers of a request an agent gets to see (rest-sse.md chapter 7).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
@@ -25,6 +25,8 @@ pub struct ForwardPolicy {
     deny: Vec<String>,
     deny_prefixes: Vec<String>,
     use_default_denylist: bool,
+    /// Whether nothing is forwarded but what is allowed.
+    is_closed: bool,
 }
 
 /// What infrastructure stamps on requests: it would tell agents about the network, or hand them a platform's key.
@@ -48,7 +50,13 @@ const DENIED_PREFIXES: &[&str] = &["x-amz-", "x-azure-", "x-fastly-", "x-vercel-
 
 impl Default for ForwardPolicy {
     fn default() -> ForwardPolicy {
-        ForwardPolicy { allow: Vec::new(), deny: Vec::new(), deny_prefixes: Vec::new(), use_default_denylist: true }
+        ForwardPolicy {
+            allow: Vec::new(),
+            deny: Vec::new(),
+            deny_prefixes: Vec::new(),
+            use_default_denylist: true,
+            is_closed: false,
+        }
     }
 }
 
@@ -57,6 +65,19 @@ impl ForwardPolicy {
     #[must_use]
     pub fn new() -> ForwardPolicy {
         ForwardPolicy::default()
+    }
+
+    /// Forwards nothing at all.
+    ///
+    /// ```
+    /// use copilotkit_runtime::http::ForwardPolicy;
+    ///
+    /// // One header, and no other.
+    /// let tenant = ForwardPolicy::nothing().allow(["x-tenant"]);
+    /// ```
+    #[must_use]
+    pub fn nothing() -> ForwardPolicy {
+        ForwardPolicy { is_closed: true, ..ForwardPolicy::default() }
     }
 
     /// Forwards these headers and no others. Takes the built-in deny list out of play, since what is named
@@ -108,11 +129,33 @@ impl ForwardPolicy {
         };
         let allow: HashSet<String> = tidy(&self.allow).into_iter().collect();
         Resolved {
-            allow: (!allow.is_empty()).then_some(allow),
+            allow: (self.is_closed || !allow.is_empty()).then_some(allow),
             deny: tidy(&self.deny).into_iter().collect(),
             deny_prefixes: tidy(&self.deny_prefixes),
             use_default_denylist: self.use_default_denylist,
         }
+    }
+}
+
+/// The policies of a service.
+#[derive(Clone, Debug)]
+pub(super) struct Forwarding {
+    /// For every agent without one of its own.
+    pub(super) all: Resolved,
+    /// For single agents.
+    pub(super) of: HashMap<String, Resolved>,
+}
+
+impl Default for Forwarding {
+    fn default() -> Forwarding {
+        Forwarding { all: ForwardPolicy::default().resolve(), of: HashMap::new() }
+    }
+}
+
+impl Forwarding {
+    /// The policy of an agent.
+    pub(super) fn to(&self, agent_id: &str) -> &Resolved {
+        self.of.get(agent_id).unwrap_or(&self.all)
     }
 }
 

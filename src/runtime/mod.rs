@@ -1,7 +1,9 @@
 //! What the runtime does, free of transport: info, run, connect, suggest, stop, threads. The HTTP face
 //! turns requests into these calls and their answers into responses.
 
+mod allow;
 mod builder;
+mod claims;
 mod feed;
 mod info;
 mod inspector;
@@ -30,7 +32,10 @@ use crate::meter::Meter;
 use crate::runner::{Activity, FrameStream, Outcome, PlatformStop, RunRequest, RunnerError, Stopped, run_stateless};
 use crate::transcription::TranscriptionService;
 
+pub use allow::Allow;
+use allow::Reserved;
 pub use builder::{A2ui, BuildError, Builder, KeptByPlatform, KeptHere};
+pub use claims::Claims;
 pub(crate) use feed::DebugFeed;
 pub(crate) use info::Mount;
 use local::Local;
@@ -43,6 +48,8 @@ pub use readiness::{Check, Readiness};
 pub use status::{LiveNow, Status};
 pub(crate) use threads::{Listing, ThreadChange, ThreadsError, ThreadsUnsupported};
 use users::Users;
+#[cfg(any(feature = "jwt", feature = "server"))]
+pub(crate) use users::is_identifier;
 pub(crate) use users::{Caller, NoCaller};
 pub use users::{IdentifyError, User};
 
@@ -66,6 +73,7 @@ struct Shared {
     agents: AgentSource,
     mode: Mode,
     users: Users,
+    reserved: Reserved,
     transcription: Option<Arc<dyn TranscriptionService>>,
     /// Where the events of runs and connects can be watched, if it is on.
     feed: Option<DebugFeed>,
@@ -108,6 +116,7 @@ struct Options {
     expose_memory_routes: bool,
     a2ui: Option<A2ui>,
     open_generative_ui: bool,
+    public_info: bool,
 }
 
 /// An agent found in the registry.
@@ -179,6 +188,17 @@ impl CopilotRuntime {
     pub(crate) async fn agent(&self, head: &Parts, name: &str) -> Result<Option<FoundAgent>, ResolveError> {
         let agents = self.agents(head).await?;
         Ok(agents.get(name).map(|(id, agent)| FoundAgent { id: id.clone(), agent: agent.clone() }))
+    }
+
+    /// Whether a caller may use an agent, and be told that there is one. Who is not known may use those that are for
+    /// everybody.
+    pub(crate) fn admits(&self, caller: Option<&Caller>, agent_id: &str) -> bool {
+        self.shared.reserved.admits(caller, agent_id)
+    }
+
+    /// Whether strangers are told what the runtime is, where users are told apart.
+    pub(crate) fn info_is_public(&self) -> bool {
+        self.shared.options.public_info
     }
 
     /// Starts a run on a thread of the caller.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::config::{AgentSettings, Collector, Config, Database, Kind, Origins};
+use super::config::{AgentSettings, Collector, Config, Database, Kind, KnownBy, Origins};
 use super::wire;
 
 /// The lines printed on start, before anything is logged.
@@ -108,7 +108,7 @@ fn keeping(config: &Config) -> String {
         }
     };
     let users = match &config.users {
-        Some(users) => format!("told apart by the header {}", users.header),
+        Some(users) => format!("told apart by {}", known_by(&users.known_by)),
         None if config.server.allow_anonymous => "not told apart: everybody may read every thread".to_owned(),
         None => "not told apart".to_owned(),
     };
@@ -138,6 +138,17 @@ fn mounts(config: &Config, origin: &str) -> String {
     let lines = [("runtime", &config.server.base_path), ("single route", &config.server.single_route_path)];
     let lines = lines.iter().filter_map(|(label, path)| Some(format!("  {label:<13} {origin}{}\n", path.as_ref()?)));
     lines.collect()
+}
+
+fn known_by(known_by: &KnownBy) -> String {
+    match known_by {
+        KnownBy::Proxy(proxy) => format!("the header {}", proxy.header),
+        KnownBy::Credentials(shown) => {
+            let keys = shown.api_keys.len();
+            let keys = (keys > 0).then(|| format!("{keys} API key{}", if keys == 1 { "" } else { "s" }));
+            [shown.jwt.as_ref().map(|_| "JWT".to_owned()), keys].into_iter().flatten().collect::<Vec<_>>().join(" and ")
+        }
+    }
 }
 
 fn provider(config: &Config, origin: &str) -> String {

@@ -18,7 +18,8 @@ const GLOBAL: &str = "Global options";
 /// any, a demo agent answers on http://127.0.0.1:4000/api/copilotkit, and threads are kept in copilotkit.db. The
 /// file may set more than the flags can; copilotkit.example.toml in the project shows all of it.
 ///
-/// The commands `threads`, `users` and `db` work on the database, also while a server uses it.
+/// The commands `threads`, `users` and `db` work on the database, also while a server uses it; `users hash-key` makes
+/// an API key.
 #[derive(Debug, Parser)]
 #[command(name = "copilotkit-runtime", version, propagate_version = true)]
 pub(super) struct Cli {

@@ -3,6 +3,7 @@
 mod agents;
 mod checks;
 mod cors;
+mod credentials;
 mod intelligence;
 mod metrics;
 mod otlp;
@@ -18,15 +19,16 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-pub(super) use self::agents::{AgentSettings, Kind};
+pub(super) use self::agents::{AgentSettings, Forward, Kind};
 use self::checks::{are_header_names, is_header_value, is_http_url, not_zero, not_zero_time};
 pub(super) use self::cors::{Cors, Origins};
+pub(super) use self::credentials::{Credentials, Jwt};
 pub(super) use self::intelligence::Intelligence;
 pub(super) use self::metrics::{Metrics, USUAL};
 pub(super) use self::otlp::{Collector, Otlp};
 pub(super) use self::runner::{Database, Runner, WhenBusy, WhenUnwatched};
 pub(super) use self::server::{Server, is_private};
-pub(super) use self::users::Users;
+pub(super) use self::users::{KnownBy, Proxy, Users};
 
 use super::file::{self, Env, Raw};
 use super::problem::{Place, Problem};
@@ -76,7 +78,7 @@ pub(super) enum A2ui {
     Agents(Vec<String>),
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct ForwardHeaders {
     pub(super) allow: Vec<String>,
     pub(super) deny: Vec<String>,
@@ -173,7 +175,7 @@ impl Config {
     fn read(reader: &Reader, file: Option<PathBuf>, env: Env<'_>) -> Config {
         let (users_are_wanted, users) = users::read(reader);
         let (on_platform, intelligence) = intelligence::read(reader, users_are_wanted);
-        let agents = agents::read(reader);
+        let agents = agents::read(reader, users_are_wanted);
         Config {
             file,
             server: server::read(reader.section("server"), users_are_wanted),

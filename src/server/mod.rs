@@ -7,6 +7,7 @@ mod commands;
 mod config;
 mod file;
 mod front;
+mod identify;
 mod listen;
 mod log;
 mod operators;
@@ -60,8 +61,11 @@ pub fn main() -> ExitCode {
         Some(Command::Status(how)) => {
             read(cli.config, |file, env| Config::load_metrics(file, overrides, env)).and_then(|bind| look(how, bind))
         }
-        Some(Command::Keeping(command)) => read(cli.config, |file, env| Config::load_database(file, overrides, env))
-            .and_then(|database| keep(command, &database)),
+        Some(Command::Keeping(command)) => {
+            // Not every command needs the database, so it is the command that minds.
+            let database = read(cli.config, |file, env| Config::load_database(file, overrides, env));
+            keep(command, database.map_err(|refusal| Failure::Failed(refusal.to_string())))
+        }
     };
     done.unwrap_or_else(|refusal| fail(&refusal.to_string()))
 }
@@ -136,7 +140,7 @@ fn read<T>(
 }
 
 fn check(Configured { config, runtime, unsent }: Configured) -> Result<ExitCode, Refusal> {
-    wire::build(runtime, &config)?;
+    wire::mounts(&config, &wire::build(runtime, &config)?)?;
     say(&banner::on_check(&config));
     unsent.finish();
     Ok(ExitCode::SUCCESS)
@@ -172,6 +176,7 @@ async fn serving(config: Config, runtime: Prepared) -> Result<ExitCode, Refusal>
         Prepared::OnPlatform(builder) => (Prepared::OnPlatform(builder), None),
     };
     let runtime = wire::build(runtime, &config)?;
+    let mounts = wire::mounts(&config, &runtime)?;
     say(&banner::on_start(&config, address, operators.as_ref().map(|(_, address)| *address)));
     // Ended last, so that operators see the end.
     let mut beside = JoinSet::new();
@@ -182,7 +187,7 @@ async fn serving(config: Config, runtime: Prepared) -> Result<ExitCode, Refusal>
     if let (Some(retention), Some(store)) = (config.retention, database) {
         beside.spawn(async move { retention::keep_to(retention, &store).await });
     }
-    let front = Front::new(wire::mounts(&config, &runtime), banner::about(&config, address), wire::page(&config));
+    let front = Front::new(mounts, banner::about(&config, address), wire::page(&config));
     let front = front.beside(operators::probes(&runtime));
     let serving = listen::serve(listener, front, &runtime, signals, config.server.shutdown_deadline);
     Ok(match serving.await {
@@ -191,7 +196,7 @@ async fn serving(config: Config, runtime: Prepared) -> Result<ExitCode, Refusal>
     })
 }
 
-fn keep(command: Keeping, database: &Database) -> Result<ExitCode, Refusal> {
+fn keep(command: Keeping, database: Result<Database, Failure>) -> Result<ExitCode, Refusal> {
     log::start_plain(&Log { level: "warn".to_owned(), json: false });
     let executor = executor(&mut tokio::runtime::Builder::new_current_thread())?;
     let done = executor.block_on(commands::run(command, database));

@@ -1,5 +1,6 @@
 //! The program as people run it: its output, its exit codes, its end.
 
+mod access;
 mod keeping;
 mod operators;
 #[cfg(feature = "otlp")]

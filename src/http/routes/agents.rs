@@ -1,7 +1,7 @@
 //! `POST /agent/{agentId}/run`, `connect`, `suggest` and `stop/{threadId}` (rest-sse.md chapters 8 and 9).
 
-use http::StatusCode;
 use http::request::Parts;
+use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use tracing::Span;
 
@@ -21,7 +21,7 @@ const STOP_FAILED: &str = "Failed to stop agent";
 pub(super) async fn run(face: &Face, caller: &Caller, agent_id: &str, call: Call) -> Result<Response, ApiError> {
     let agent = find(face, &call.head, agent_id, Some(RUN_FAILED)).await?;
     let input = read_input(face, call.body).await?;
-    let headers = face.forwarding.forwarded(&call.head.headers);
+    let headers = forwarded(face, caller, agent_id, &call.head);
     Ok(answer(face, face.runtime.run(caller, agent, input, &call.head, headers).await?))
 }
 
@@ -36,7 +36,7 @@ pub(super) async fn connect(face: &Face, caller: &Caller, agent_id: &str, call: 
 pub(super) async fn suggest(face: &Face, caller: &Caller, agent_id: &str, call: Call) -> Result<Response, ApiError> {
     let agent = find(face, &call.head, agent_id, None).await?;
     let input = read_input(face, call.body).await?;
-    let headers = face.forwarding.forwarded(&call.head.headers);
+    let headers = forwarded(face, caller, agent_id, &call.head);
     Ok(sse_response(face.runtime.suggest(caller, agent, input, headers), face.runtime.keep_alive()))
 }
 
@@ -79,6 +79,15 @@ fn answer(face: &Face, reply: Reply) -> Response {
         Reply::Bootstrap(bootstrap) => fresh(error::reply(StatusCode::OK, &bootstrap)),
         Reply::Nothing => empty(StatusCode::NO_CONTENT),
     }
+}
+
+/// The headers an agent gets to see.
+fn forwarded(face: &Face, caller: &Caller, agent_id: &str, head: &Parts) -> HeaderMap {
+    let mut headers = face.forwarding.to(agent_id).forwarded(&head.headers);
+    for secret in caller.withheld() {
+        headers.remove(secret);
+    }
+    headers
 }
 
 /// The event a client wants to go on behind: what an `EventSource` says by itself, or the body's

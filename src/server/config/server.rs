@@ -73,8 +73,8 @@ pub(in crate::server) fn is_private(ip: IpAddr) -> Result<(), String> {
     }
     Err(format!(
         "other machines reach {ip}, and whoever reaches the runtime could read, continue and delete every thread, \
-         because users are not told apart. Name the header in which a proxy says who the user is \
-         (`users.header`, --user-header), or, if everybody may do everything, set `server.allow_anonymous = true` \
+         because users are not told apart. Let them show tokens or keys (`[users.jwt]`, `[users.api_keys.NAME]`), or name \
+         the header in which a proxy says who the user is (`users.header`, --user-header), or, if everybody may do everything, set `server.allow_anonymous = true` \
          (--allow-anonymous)"
     ))
 }
