@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::batch::{Batch, More, Running, next_batch, start, too_large};
 use super::pipeline::Pipeline;
-use super::{FrameStream, RunRequest};
+use super::{FrameStream, RunPass, RunRequest};
 use crate::agent::{AgentCall, AgentError};
 use crate::agui::{Ending, Frames, FramesBuilder};
 
@@ -19,11 +19,11 @@ const MAX_BYTES: usize = 64 * 1024 * 1024;
 ///
 /// A failing agent ends with closers and `RUN_ERROR` (upstream's stream just ends: chapter 14, row 9).
 pub(crate) fn run_stateless(request: RunRequest) -> FrameStream {
-    let RunRequest { agent, input, headers, .. } = request;
+    let RunRequest { agent, input, headers, pass, .. } = request;
     let input = input.for_agent(|| Uuid::new_v4().to_string());
     let pipeline = Pipeline::new(&input.thread_id, &input.run_id, None);
     let call = AgentCall { input: Arc::new(input), headers, stopped: CancellationToken::new() };
-    let run = Stateless { events: start(&*agent, call), pipeline, bytes: 0 };
+    let run = Stateless { events: start(&*agent, call), pipeline, bytes: 0, _pass: pass };
     stream::unfold(Some(run), |run| async move {
         let mut run = run?;
         let (frames, ended) = run.step().await;
@@ -37,6 +37,7 @@ struct Stateless {
     events: Running,
     pipeline: Pipeline,
     bytes: usize,
+    _pass: RunPass,
 }
 
 impl Stateless {

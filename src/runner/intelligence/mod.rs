@@ -26,6 +26,7 @@ use tracing::warn;
 
 use self::active::Active;
 use self::lock::Lock;
+use super::RunPass;
 use crate::agent::Agent;
 use crate::agui::{Message, RunAgentInput};
 use crate::intelligence::{Intelligence, RunLock};
@@ -64,6 +65,8 @@ pub(crate) struct PlatformRun<L = RunLock> {
     /// Those of the input's messages that the thread has not yet.
     pub(crate) new_messages: Vec<Message>,
     pub(crate) user_id: Arc<str>,
+    /// What lasts as long as the run.
+    pub(crate) pass: RunPass,
     pub(crate) lock: L,
 }
 
@@ -118,11 +121,14 @@ impl IntelligenceRunner {
 
     /// Starts a run, and answers once the platform has let it in; its agent starts then. The lock is the runner's
     /// from here on, and the run goes on if nobody waits for the answer.
-    pub(crate) async fn start<L: Lock>(&self, run: PlatformRun<L>) -> Result<(), StartError> {
+    pub(crate) async fn start<L: Lock>(&self, mut run: PlatformRun<L>) -> Result<(), StartError> {
         let shared = &self.shared;
         let (admit, admitted) = oneshot::channel();
         match shared.active.enter(&run.input.thread_id, &run.input.run_id, &shared.closing) {
-            Ok(place) => shared.tasks.spawn(drive::drive(shared.clone(), place, run, admit)),
+            Ok(place) => {
+                let place = place.with(std::mem::take(&mut run.pass));
+                shared.tasks.spawn(drive::drive(shared.clone(), place, run, admit))
+            }
             Err(refused) => shared.tasks.spawn(async move {
                 lock::release(&run.lock).await;
                 // Nobody may be waiting any more.
