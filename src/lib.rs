@@ -12,4 +12,4 @@ mod runtime;
 pub mod server;
 pub mod transcription;
 
-pub use runtime::{A2ui, BuildError, Builder, CopilotRuntime, IdentifyError, KeptByPlatform, KeptHere, User};
+pub use runtime::{A2ui, BuildError, Builder, CopilotRuntime, IdentifyError, KeptByPlatform, KeptHere, Limits, User};

@@ -14,6 +14,7 @@ use http::header::ORIGIN;
 use tower::Service;
 
 use super::body::{Body, Request, Response};
+use super::client_address::TrustedProxies;
 use super::cors::Cors;
 use super::error::{ApiError, internal};
 use super::forward::{ForwardPolicy, Resolved};
@@ -45,6 +46,7 @@ pub(super) struct Face {
     pub(super) mount: Mount,
     pub(super) forwarding: Resolved,
     pub(super) body_limit: usize,
+    pub(super) proxies: TrustedProxies,
     cors: Option<Cors>,
     hooks: Hooks,
 }
@@ -59,6 +61,7 @@ impl CopilotRuntime {
             mount: Mount::MultiRoute,
             forwarding: ForwardPolicy::default().resolve(),
             body_limit: DEFAULT_BODY_LIMIT,
+            proxies: TrustedProxies::default(),
             cors: None,
             hooks: Hooks::default(),
         };
@@ -97,6 +100,12 @@ impl CopilotService {
     #[must_use]
     pub fn body_limit(self, bytes: usize) -> CopilotService {
         self.with(|face| face.body_limit = bytes)
+    }
+
+    /// The proxies that say for whom they ask, where [`Limits`](crate::Limits) count clients by address. Default: none.
+    #[must_use]
+    pub fn trusted_proxies(self, proxies: TrustedProxies) -> CopilotService {
+        self.with(|face| face.proxies = proxies)
     }
 
     /// Sees every request first; may replace it, answer it, or fail it.

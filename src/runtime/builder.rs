@@ -10,7 +10,7 @@ use http::request::Parts;
 use super::policies::RequestPolicies;
 use super::titles::Titles;
 use super::users::Users;
-use super::{CopilotRuntime, DebugFeed, IdentifyError, Local, Mode, Options, Platform, Shared, User};
+use super::{CopilotRuntime, DebugFeed, Gate, IdentifyError, Limits, Local, Mode, Options, Platform, Shared, User};
 use crate::agent::{Agent, AgentSource, Agents, ResolveError};
 use crate::intelligence::Intelligence;
 use crate::runner::{AgentRunner, MemoryRunner, WhenBusy};
@@ -32,6 +32,7 @@ pub struct Builder<Threads = KeptHere> {
     transcription: Option<Arc<dyn TranscriptionService>>,
     keep_alive: Duration,
     debug_feed: bool,
+    limits: Limits,
     options: Options,
 }
 
@@ -68,6 +69,9 @@ pub enum BuildError {
     /// The keep-alive interval does not fit a timer.
     #[error("the keep-alive interval of {0:?} is longer than 2147483.647 s; use zero to turn keep-alive off")]
     KeepAliveTooLong(Duration),
+    /// The limit of requests per second allows none, or is no number.
+    #[error("requests_per_second has to be more than zero and burst at least 1; leave the rate out for no limit")]
+    InvalidRate,
 }
 
 impl Default for Builder {
@@ -132,6 +136,7 @@ impl<Threads> Builder<Threads> {
             transcription: None,
             keep_alive: Duration::from_secs(15),
             debug_feed: false,
+            limits: Limits::default(),
             options: Options { keep_alive: None, expose_memory_routes: false, a2ui: None, open_generative_ui: false },
         }
     }
@@ -183,6 +188,12 @@ impl<Threads> Builder<Threads> {
         self
     }
 
+    /// What one client may ask for. Default: [`Limits::default`], which ordinary clients do not notice.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// Tells clients to render A2UI surfaces.
     pub fn a2ui(mut self, a2ui: A2ui) -> Self {
         self.options.a2ui = Some(a2ui);
@@ -205,9 +216,10 @@ impl<Threads> Builder<Threads> {
             return Err(BuildError::KeepAliveTooLong(self.keep_alive));
         }
         let options = Options { keep_alive: (!self.keep_alive.is_zero()).then_some(self.keep_alive), ..self.options };
+        let gate = Gate::new(self.limits)?;
         let (users, mode) = divide(self.threads);
         let feed = self.debug_feed.then(DebugFeed::default);
-        let shared = Shared { agents, mode, users, transcription: self.transcription, feed, options };
+        let shared = Shared { agents, mode, users, transcription: self.transcription, feed, gate, options };
         Ok(CopilotRuntime { shared: Arc::new(shared) })
     }
 }

@@ -9,7 +9,9 @@ use super::policies::RequestPolicies;
 use super::titles::Titles;
 use super::{Caller, FoundAgent, names};
 use crate::agui::{Event, Frames, RunAgentInput};
-use crate::runner::{AgentRunner, ConnectRequest, FrameStream, RunRequest, RunnerError, StopRequest, Stopped, codes};
+use crate::runner::{
+    AgentRunner, ConnectRequest, FrameStream, RunPass, RunRequest, RunnerError, StopRequest, Stopped, codes,
+};
 
 /// A runner, and how it is used.
 pub(super) struct Local {
@@ -28,10 +30,12 @@ impl Local {
         found: FoundAgent,
         input: RunAgentInput,
         headers: HeaderMap,
+        pass: RunPass,
     ) -> FrameStream {
         let (owner, name) = (caller.owner().clone(), names::fallback(&input.messages));
         let when_busy = self.policies.chosen(&input);
-        let request = RunRequest { owner, name, when_busy, headers, ..RunRequest::new(found.id, found.agent, input) };
+        let request =
+            RunRequest { owner, name, when_busy, headers, pass, ..RunRequest::new(found.id, found.agent, input) };
         let title = match (&self.titles, self.runner.threads()) {
             (Some(titles), Some(store)) => titles.wanted(store, &request).await,
             _ => None,

@@ -5,6 +5,7 @@ mod builder;
 mod feed;
 mod info;
 mod inspector;
+mod limits;
 mod local;
 mod memories;
 mod names;
@@ -23,12 +24,15 @@ use http::request::Parts;
 use crate::agent::{Agent, AgentSource, Agents, ResolveError};
 use crate::agui::RunAgentInput;
 use crate::intelligence::Intelligence;
-use crate::runner::{FrameStream, PlatformStop, RunRequest, RunnerError, Stopped, run_stateless};
+use crate::runner::{FrameStream, PlatformStop, RunPass, RunRequest, RunnerError, Stopped, run_stateless};
 use crate::transcription::TranscriptionService;
 
 pub use builder::{A2ui, BuildError, Builder, KeptByPlatform, KeptHere};
 pub(crate) use feed::DebugFeed;
 pub(crate) use info::Mount;
+use limits::Gate;
+pub use limits::Limits;
+pub(crate) use limits::{Client, OverLimit, TooMany, Watching};
 use local::Local;
 pub(crate) use memories::{Memories, MemoriesError};
 use platform::Platform;
@@ -61,6 +65,7 @@ struct Shared {
     transcription: Option<Arc<dyn TranscriptionService>>,
     /// Where the events of runs and connects can be watched, if it is on.
     feed: Option<DebugFeed>,
+    gate: Gate,
     options: Options,
 }
 
@@ -119,8 +124,8 @@ impl CopilotRuntime {
         env!("CARGO_PKG_VERSION")
     }
 
-    /// Refuses new runs, stops the active ones, and waits for them at most this long. Watchers see each run's
-    /// `RUN_ERROR` with the code `RUNTIME_SHUTDOWN`.
+    /// Refuses new runs, and waits at most this long for the active ones and those that wait for them. Shortly before the
+    /// time is over, those that go on are stopped; who watches one sees a `RUN_ERROR` with the code `RUNTIME_SHUTDOWN`.
     pub async fn shutdown(&self, deadline: Duration) {
         match &self.shared.mode {
             Mode::Local(local) => local.shutdown(deadline).await,
@@ -158,15 +163,16 @@ impl CopilotRuntime {
         input: RunAgentInput,
         head: &Parts,
         headers: HeaderMap,
+        pass: RunPass,
     ) -> Result<Reply, PlatformFailure> {
         match &self.shared.mode {
             Mode::Local(local) => {
                 let agent_id = found.id.clone();
-                let stream = local.run(caller, found, input, headers).await;
+                let stream = local.run(caller, found, input, headers, pass).await;
                 Ok(Reply::Stream(self.shown(caller, &agent_id, stream)))
             }
             Mode::Platform(platform) => {
-                Box::pin(platform.run(caller, found, input, head, headers)).await.map(Reply::Bootstrap)
+                Box::pin(platform.run(caller, found, input, head, headers, pass)).await.map(Reply::Bootstrap)
             }
         }
     }
@@ -178,10 +184,11 @@ impl CopilotRuntime {
         found: &FoundAgent,
         thread_id: &str,
         last_seen: Option<String>,
+        watching: Watching,
     ) -> Result<Reply, PlatformFailure> {
         match &self.shared.mode {
             Mode::Local(local) => {
-                let stream = local.connect(caller, thread_id, last_seen).await;
+                let stream = watching.during(local.connect(caller, thread_id, last_seen).await);
                 Ok(Reply::Stream(self.shown(caller, &found.id, stream)))
             }
             // What the client has seen, it tells the platform.
@@ -207,9 +214,10 @@ impl CopilotRuntime {
         found: FoundAgent,
         input: RunAgentInput,
         headers: HeaderMap,
+        pass: RunPass,
     ) -> FrameStream {
         let owner = caller.owner().clone();
-        run_stateless(RunRequest { owner, headers, ..RunRequest::new(found.id, found.agent, input) })
+        run_stateless(RunRequest { owner, headers, pass, ..RunRequest::new(found.id, found.agent, input) })
     }
 
     /// The thread of an id, if the caller may stop what an agent runs on it. Asked before anything is said about

@@ -4,6 +4,7 @@ mod agents;
 mod checks;
 mod cors;
 mod intelligence;
+mod limits;
 mod runner;
 mod server;
 #[cfg(test)]
@@ -20,6 +21,7 @@ pub(super) use self::agents::{AgentSettings, Kind};
 use self::checks::{are_header_names, is_header_value, is_http_url, not_zero, not_zero_time};
 pub(super) use self::cors::{Cors, Origins};
 pub(super) use self::intelligence::Intelligence;
+pub(super) use self::limits::Limits;
 pub(super) use self::runner::{Database, Runner, WhenBusy, WhenUnwatched};
 pub(super) use self::server::{Server, is_private};
 pub(super) use self::users::Users;
@@ -39,6 +41,7 @@ pub(super) struct Config {
     /// The file it was read from.
     pub(super) file: Option<PathBuf>,
     pub(super) server: Server,
+    pub(super) limits: Limits,
     pub(super) runtime: Runtime,
     pub(super) runner: Runner,
     pub(super) retention: Option<Retention>,
@@ -153,6 +156,7 @@ impl Config {
         Config {
             file,
             server: server::read(reader.section("server"), users_are_wanted),
+            limits: limits::read(reader.section("limits")),
             runtime: runtime(reader.section("runtime"), &agents),
             runner: runner::read(reader, on_platform),
             retention: runner::read_retention(reader, on_platform),

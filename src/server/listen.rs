@@ -11,11 +11,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::{Server, is_private};
 use super::front::Front;
+use super::serve::{Connections, serve_with};
 use super::signals::Signals;
 use crate::CopilotRuntime;
 
 /// How long ended runs' last words may take to leave.
 const FLUSH: Duration = Duration::from_secs(1);
+
+/// How many connections may wait to be accepted, as where tokio binds.
+#[cfg(unix)]
+const BACKLOG: u32 = 1024;
 
 /// How the serving ended.
 #[derive(Debug)]
@@ -32,14 +37,16 @@ pub(super) enum End {
 /// One line that says what to do.
 pub(super) async fn bind(server: &Server, users_are_known: bool) -> Result<(TcpListener, SocketAddr), String> {
     let address = &server.bind;
-    let bound = match TcpListener::bind(address).await {
-        Ok(listener) => listener.local_addr().map(|address| (listener, address)),
-        Err(error) => Err(error),
+    let bound = match server.reuse_port {
+        false => TcpListener::bind(address).await,
+        true => bind_beside_others(address).await,
     };
+    let bound = bound.and_then(|listener| listener.local_addr().map(|address| (listener, address)));
     let bound = bound.map_err(|error| {
         let advice = match error.kind() {
             io::ErrorKind::AddrInUse => {
-                "the port is in use; stop the other program, or choose another port with --bind HOST:PORT"
+                "the port is in use; stop the other program, or choose another port with --bind HOST:PORT; to share it \
+                 with another server of this program, set `server.reuse_port = true` for both"
             }
             io::ErrorKind::PermissionDenied => {
                 "this port needs more rights; choose one above 1023 with --bind HOST:PORT"
@@ -58,6 +65,29 @@ pub(super) async fn bind(server: &Server, users_are_known: bool) -> Result<(TcpL
     Ok(bound)
 }
 
+/// Binds an address that other processes may share, as `SO_REUSEPORT` has it.
+#[cfg(unix)]
+async fn bind_beside_others(address: &str) -> io::Result<TcpListener> {
+    use tokio::net::{TcpSocket, lookup_host};
+
+    let mut last = None;
+    for address in lookup_host(address).await? {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.set_reuseport(true)?;
+        match socket.bind(address).and_then(|()| socket.listen(BACKLOG)) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into()))
+}
+
+#[cfg(not(unix))]
+async fn bind_beside_others(_: &str) -> io::Result<TcpListener> {
+    Err(io::Error::other("this system does not share ports; drop `server.reuse_port`"))
+}
+
 /// Serves until the program is told to stop, then lets the runtime end its runs within the deadline.
 pub(super) async fn serve(
     listener: TcpListener,
@@ -65,14 +95,17 @@ pub(super) async fn serve(
     runtime: &CopilotRuntime,
     mut signals: Signals,
     deadline: Duration,
+    max_connections: usize,
 ) -> End {
     let stop = CancellationToken::new();
-    let mut serving = std::pin::pin!(super::serve::serve(listener, front, stop.clone()));
+    let linger = Connections::default().linger.min(deadline / 4);
+    let connections = Connections { max: max_connections, linger };
+    let mut serving = std::pin::pin!(serve_with(listener, front, &connections, stop.clone()));
 
     tokio::select! {
         () = &mut serving => return End::Stopped,
         signal = signals.next() => {
-            tracing::info!(signal, "Stopping on {signal}: no new connections, active runs are ended");
+            tracing::info!(signal, "Stopping on {signal}: no new connections, active runs have {deadline:?} to end");
         }
     }
     stop.cancel();
@@ -83,7 +116,9 @@ pub(super) async fn serve(
         pending::<()>().await;
     };
     let close = async {
-        runtime.shutdown(deadline).await;
+        // What was on its way when the signal came may still begin.
+        let _ = timeout(linger, drained.cancelled()).await;
+        runtime.shutdown(deadline - linger).await;
         if timeout(FLUSH, drained.cancelled()).await.is_err() {
             tracing::debug!("some connections were still open and are cut");
         }

@@ -36,7 +36,7 @@ use self::front::Front;
 use self::listen::End;
 use self::problem::{Place, Problem};
 use self::read::Overrides;
-pub use self::serve::serve;
+pub use self::serve::{Connections, serve, serve_with};
 use self::signals::Signals;
 use self::store::Store;
 use self::wire::Prepared;
@@ -163,7 +163,8 @@ async fn serving(Configured { config, runtime }: Configured) -> Result<ExitCode,
         sweeping.spawn(async move { retention::keep_to(retention, &store).await });
     }
     let front = Front::new(wire::mounts(&config, &runtime), banner::about(&config, address), wire::page(&config));
-    let serving = listen::serve(listener, front, &runtime, signals, config.server.shutdown_deadline);
+    let (deadline, connections) = (config.server.shutdown_deadline, config.limits.connections);
+    let serving = listen::serve(listener, front, &runtime, signals, deadline, connections);
     Ok(match serving.await {
         End::Stopped => ExitCode::SUCCESS,
         End::Forced => ExitCode::from(INTERRUPTED),

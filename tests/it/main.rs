@@ -6,6 +6,7 @@ mod docs;
 mod engine;
 mod hostile;
 mod intelligence;
+mod limits;
 #[cfg(feature = "server")]
 mod listener;
 mod mount;

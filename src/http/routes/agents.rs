@@ -11,31 +11,45 @@ use crate::http::error::{self, ApiError, empty, fresh, reply};
 use crate::http::fields;
 use crate::http::handler::Face;
 use crate::http::stream::sse_response;
-use crate::runner::Stopped;
+use crate::runner::{RunPass, Stopped};
 use crate::runtime::{Caller, FoundAgent, Reply, StopFailure};
 
 const RUN_FAILED: &str = "Failed to run agent";
 const STOP_FAILED: &str = "Failed to stop agent";
 
-pub(super) async fn run(face: &Face, caller: &Caller, agent_id: &str, call: Call) -> Result<Response, ApiError> {
+pub(super) async fn run(
+    face: &Face,
+    caller: &Caller,
+    agent_id: &str,
+    call: Call,
+    pass: RunPass,
+) -> Result<Response, ApiError> {
     let agent = find(face, &call.head, agent_id, Some(RUN_FAILED)).await?;
     let input = read_input(face, call.body).await?;
     let headers = face.forwarding.forwarded(&call.head.headers);
-    Ok(answer(face, face.runtime.run(caller, agent, input, &call.head, headers).await?))
+    Ok(answer(face, face.runtime.run(caller, agent, input, &call.head, headers, pass).await?))
 }
 
 pub(super) async fn connect(face: &Face, caller: &Caller, agent_id: &str, call: Call) -> Result<Response, ApiError> {
     let agent = find(face, &call.head, agent_id, Some(RUN_FAILED)).await?;
     let body = read(face, call.body).await?;
-    let thread_id = RunAgentInput::parse(&body)?.thread_id;
-    Ok(answer(face, face.runtime.connect(caller, &agent, &thread_id, last_seen(&call.head, &body)).await?))
+    let thread_id = parsed(face, &body)?.thread_id;
+    let watching = face.runtime.count_watcher(caller, &thread_id)?;
+    let last_seen = last_seen(&call.head, &body);
+    Ok(answer(face, face.runtime.connect(caller, &agent, &thread_id, last_seen, watching).await?))
 }
 
-pub(super) async fn suggest(face: &Face, caller: &Caller, agent_id: &str, call: Call) -> Result<Response, ApiError> {
+pub(super) async fn suggest(
+    face: &Face,
+    caller: &Caller,
+    agent_id: &str,
+    call: Call,
+    pass: RunPass,
+) -> Result<Response, ApiError> {
     let agent = find(face, &call.head, agent_id, None).await?;
     let input = read_input(face, call.body).await?;
     let headers = face.forwarding.forwarded(&call.head.headers);
-    Ok(sse_response(face.runtime.suggest(caller, agent, input, headers), face.runtime.keep_alive()))
+    Ok(sse_response(face.runtime.suggest(caller, agent, input, headers, pass), face.runtime.keep_alive()))
 }
 
 pub(super) async fn stop(
@@ -124,5 +138,11 @@ async fn find(
 }
 
 async fn read_input(face: &Face, body: crate::http::body::Body) -> Result<RunAgentInput, ApiError> {
-    Ok(RunAgentInput::parse(&read(face, body).await?)?)
+    parsed(face, &read(face, body).await?)
+}
+
+fn parsed(face: &Face, body: &[u8]) -> Result<RunAgentInput, ApiError> {
+    let input = RunAgentInput::parse(body)?;
+    face.runtime.check_input(&input)?;
+    Ok(input)
 }

@@ -21,6 +21,7 @@ use http::request::Parts;
 use super::body::{self, Body, Request, Response};
 use super::error::ApiError;
 use super::handler::Face;
+use super::limits::{self, Admission};
 use super::route::{Route, below_base, without_dots};
 use super::single_route::{self, Envelope, EnvelopeError, is_envelope};
 
@@ -113,16 +114,19 @@ async fn misdirected(face: &Face, request: Request) -> ApiError {
 /// need not carry their room.
 pub(super) async fn handle(face: &Face, route: &Route, call: Call) -> Result<Response, ApiError> {
     let identified = match route.needs_caller() {
-        true => Some(face.runtime.caller(&call.head).await?),
-        false => None,
+        true => face.runtime.caller(&call.head).await.map(Some),
+        false => Ok(None),
     };
+    // Who is nobody counts too: whoever guesses tokens would have all the time there is.
+    let Admission { pass } = limits::admit(face, &call.head, route, identified.as_ref().ok().and_then(Option::as_ref))?;
+    let identified = identified?;
     // A handler that wants a caller for a route that, by the table, needs none, gets nothing.
     let caller = || identified.as_ref().ok_or_else(|| ApiError::Internal("the route is not one for callers".into()));
     match route {
         Route::Info => info::info(face, &call.head).await,
-        Route::AgentRun { agent_id } => Box::pin(agents::run(face, caller()?, agent_id, call)).await,
+        Route::AgentRun { agent_id } => Box::pin(agents::run(face, caller()?, agent_id, call, pass)).await,
         Route::AgentConnect { agent_id } => Box::pin(agents::connect(face, caller()?, agent_id, call)).await,
-        Route::AgentSuggest { agent_id } => Box::pin(agents::suggest(face, caller()?, agent_id, call)).await,
+        Route::AgentSuggest { agent_id } => Box::pin(agents::suggest(face, caller()?, agent_id, call, pass)).await,
         Route::AgentStop { agent_id, thread_id } => {
             Box::pin(agents::stop(face, caller()?, agent_id, thread_id, call)).await
         }

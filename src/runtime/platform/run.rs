@@ -14,7 +14,7 @@ use crate::intelligence::{
     Intelligence, LockError, LockRequest, NewThread, PlatformError, PlatformThread, RunCredentials, RunIdentity,
     ThreadUpdate, message_ids,
 };
-use crate::runner::{IntelligenceRunner, PlatformRun, RunRequest, StartError};
+use crate::runner::{IntelligenceRunner, PlatformRun, RunPass, RunRequest, StartError};
 use crate::runtime::titles::Question;
 use crate::runtime::{Caller, FoundAgent, names};
 
@@ -33,6 +33,7 @@ impl Platform {
         input: RunAgentInput,
         head: &Parts,
         headers: HeaderMap,
+        pass: RunPass,
     ) -> Result<Bootstrap, PlatformFailure> {
         let user_id = caller.user_id();
         let run = RunIdentity::new(head, user_id, &found.id, &input.thread_id, &input.run_id);
@@ -56,7 +57,8 @@ impl Platform {
         };
         // A task of its own: a client that leaves in the midst of it must not leave a lock behind.
         let (intelligence, runner) = (self.intelligence.clone(), self.runner.clone());
-        let begun = self.beginning.spawn(begin(intelligence, runner, lock, found, input, headers).in_current_span());
+        let begun =
+            self.beginning.spawn(begin(intelligence, runner, lock, found, (input, headers, pass)).in_current_span());
         let run = match begun.await.map_err(JoinError::try_into_panic) {
             Ok(begun) => begun?,
             Err(Ok(panic)) => resume_unwind(panic),
@@ -112,8 +114,7 @@ async fn begin(
     runner: IntelligenceRunner,
     wanted: LockRequest,
     found: FoundAgent,
-    mut input: RunAgentInput,
-    headers: HeaderMap,
+    (mut input, headers, pass): (RunAgentInput, HeaderMap, RunPass),
 ) -> Result<RunCredentials, PlatformFailure> {
     let (run, lock) = intelligence.acquire_lock(&wanted).await.map_err(|error| match error {
         LockError::Platform(cause) if cause.status() == Some(409) => PlatformFailure::LockHeld,
@@ -132,7 +133,7 @@ async fn begin(
     };
     let new_messages = unknown(&input.messages, &kept);
     let (agent_id, agent, user_id) = (found.id, found.agent, wanted.user_id.into());
-    runner.start(PlatformRun { agent_id, agent, input, headers, new_messages, user_id, lock }).await?;
+    runner.start(PlatformRun { agent_id, agent, input, headers, new_messages, user_id, pass, lock }).await?;
     Ok(run)
 }
 
