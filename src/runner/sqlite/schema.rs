@@ -2,11 +2,11 @@
 
 use std::path::Path;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
-use super::error::{Failure, OpenError};
+use super::error::{Failure, OpenError, is_busy};
 use super::node;
 
 /// Each brings the schema one version further. A shipped one is never edited.
@@ -18,8 +18,9 @@ const APPLICATION_ID: i64 = 0x434b_5254;
 /// How a file is opened to be served.
 const SERVE: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_CREATE);
 
-/// How often a locked database is tried again, a millisecond apart.
-const LOCKED_TRIES: i32 = 5000;
+/// How long a locked database is tried again, and how often.
+const PATIENCE: Duration = Duration::from_secs(5);
+const RETRY: Duration = Duration::from_millis(1);
 /// How many statements a connection keeps prepared.
 const STATEMENTS: usize = 64;
 /// What the connection that writes may hold of the file: what a thousand open runs add to, in KiB.
@@ -30,17 +31,44 @@ const CHECKPOINT_PAGES: i64 = 16_000;
 
 /// Opens the connection that writes, bringing the schema up to date.
 pub(super) fn open_writer(file: &Path) -> Result<Connection, OpenError> {
-    let failed = |failure: Failure| OpenError::Failed(failure.explain(file));
-    let mut connection = connect(file, SERVE).map_err(|error| failed(error.into()))?;
-    migrate(&mut connection, file)?;
+    let failed = |error: rusqlite::Error| OpenError::Failed(Failure::from(error).explain(file));
+    let mut connection = connect(file, SERVE).map_err(failed)?;
+    let began = Instant::now();
+    loop {
+        match migrate(&mut connection, file) {
+            Ok(()) => break,
+            // SQLite does not wait where it would have to let go first, as when several switch to the log at once.
+            Err(Unopened::Failed(error)) if is_busy(&error) && began.elapsed() < PATIENCE => thread::sleep(RETRY),
+            Err(Unopened::Failed(error)) => return Err(failed(error)),
+            Err(Unopened::Refused(why)) => return Err(why),
+        }
+    }
     let settings = || {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "secure_delete", true)?;
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)
     };
-    settings().map_err(|error| failed(error.into()))?;
+    settings().map_err(failed)?;
     Ok(connection)
+}
+
+/// Why a file could not be brought up to date.
+enum Unopened {
+    Failed(rusqlite::Error),
+    Refused(OpenError),
+}
+
+impl From<rusqlite::Error> for Unopened {
+    fn from(error: rusqlite::Error) -> Unopened {
+        Unopened::Failed(error)
+    }
+}
+
+impl From<OpenError> for Unopened {
+    fn from(why: OpenError) -> Unopened {
+        Unopened::Refused(why)
+    }
 }
 
 /// Opens a connection that only reads.
@@ -58,8 +86,9 @@ pub(super) fn open_to_look(file: &Path) -> Result<Connection, OpenError> {
     let failed = |error: rusqlite::Error| OpenError::Failed(Failure::from(error).explain(file));
     let connection = connect(file, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;
     connection.pragma_update(None, "query_only", true).map_err(failed)?;
-    refuse_others(&connection, file, version(&connection).map_err(failed)?)?;
-    if application(&connection).map_err(failed)? != APPLICATION_ID {
+    let found = Found::of(&connection).map_err(failed)?;
+    found.refuse(file)?;
+    if found.application != APPLICATION_ID {
         return Err(OpenError::Foreign { file: file.to_owned() });
     }
     Ok(connection)
@@ -71,61 +100,73 @@ fn connect(file: &Path, how: OpenFlags) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(file, flags)?;
     // Another process commits in a few milliseconds; SQLite's own waiting grows to 100.
     connection.busy_handler(Some(|tries| {
-        thread::sleep(Duration::from_millis(1));
-        tries < LOCKED_TRIES
+        thread::sleep(RETRY);
+        RETRY * tries.unsigned_abs() < PATIENCE
     }))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }
 
-fn migrate(connection: &mut Connection, file: &Path) -> Result<(), OpenError> {
-    let failed = |error: rusqlite::Error| OpenError::Failed(Failure::from(error).explain(file));
-    let found = version(connection).map_err(failed)?;
-    refuse_others(connection, file, found)?;
-    if found == 0 {
-        give_back_by_and_by(connection).map_err(failed)?;
+fn migrate(connection: &mut Connection, file: &Path) -> Result<(), Unopened> {
+    let found = Found::of(connection)?;
+    found.refuse(file)?;
+    if found.version == 0 {
+        give_back_by_and_by(connection, &found)?;
     }
-    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())).map_err(failed)?;
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     // In one transaction, as another process may be starting too.
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-    let found = version(&transaction).map_err(failed)?;
-    for migration in MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or_default()) {
-        transaction.execute_batch(migration).map_err(failed)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found = Found::in_transaction(&transaction)?;
+    for migration in MIGRATIONS.iter().skip(usize::try_from(found.version).unwrap_or_default()) {
+        transaction.execute_batch(migration)?;
     }
-    mark(&transaction).and_then(|()| transaction.commit()).map_err(failed)
+    mark(&transaction)?;
+    Ok(transaction.commit()?)
 }
 
 /// Lets the room of what was deleted be given back a little at a time. Possible before there is a table; what others
 /// made is written anew.
-fn give_back_by_and_by(connection: &Connection) -> rusqlite::Result<()> {
+fn give_back_by_and_by(connection: &Connection, found: &Found) -> rusqlite::Result<()> {
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
-    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    if tables > 0 { connection.execute_batch("VACUUM") } else { Ok(()) }
+    if found.tables > 0 { connection.execute_batch("VACUUM") } else { Ok(()) }
 }
 
-fn refuse_others(connection: &Connection, file: &Path, version: i64) -> Result<(), OpenError> {
-    const OTHERS: &str = "
-        SELECT count(*) FROM sqlite_schema
-        WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name NOT IN (?1, ?2, ?3)";
-    let failed = |error: rusqlite::Error| OpenError::Failed(Failure::from(error).explain(file));
-    let application: i64 = connection.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(failed)?;
-    let others: i64 = connection.query_row(OTHERS, node::TABLES, |row| row.get(0)).map_err(failed)?;
-    if application != APPLICATION_ID && (application != 0 || others > 0) {
-        return Err(OpenError::Foreign { file: file.to_owned() });
+/// What a file is at one moment.
+struct Found {
+    version: i64,
+    application: i64,
+    tables: i64,
+    /// Tables that are neither ours nor the Node runtime's, were the file not ours.
+    others: i64,
+}
+
+impl Found {
+    fn of(connection: &Connection) -> rusqlite::Result<Found> {
+        // Another process may be making the tables meanwhile.
+        Found::in_transaction(&connection.unchecked_transaction()?)
     }
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
-    if version > known {
-        return Err(OpenError::Newer { file: file.to_owned(), found: version, known });
+
+    fn in_transaction(transaction: &Transaction<'_>) -> rusqlite::Result<Found> {
+        const TABLES: &str = "
+            SELECT count(*), count(*) FILTER (WHERE name NOT LIKE 'sqlite_%' AND name NOT IN (?1, ?2, ?3))
+            FROM sqlite_schema WHERE type = 'table'";
+        let (tables, others) = transaction.query_row(TABLES, node::TABLES, |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let version = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        let application = transaction.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+        Ok(Found { version, application, tables, others })
     }
-    Ok(())
-}
 
-fn application(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.query_row("PRAGMA application_id", [], |row| row.get(0))
-}
-
-fn version(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+    /// Refuses what this program cannot serve.
+    fn refuse(&self, file: &Path) -> Result<(), OpenError> {
+        if self.application != APPLICATION_ID && (self.application != 0 || self.others > 0) {
+            return Err(OpenError::Foreign { file: file.to_owned() });
+        }
+        let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+        if self.version > known {
+            return Err(OpenError::Newer { file: file.to_owned(), found: self.version, known });
+        }
+        Ok(())
+    }
 }
 
 fn mark(transaction: &Transaction<'_>) -> rusqlite::Result<()> {

@@ -60,11 +60,13 @@ async fn closing_leaves_one_file() {
 
 #[tokio::test]
 async fn a_new_file_is_made_once_however_many_open_it() {
-    let place = TempFile::new();
-    let path = place.path().to_owned();
-    let open = move || SqliteStore::open(&path, &SqliteOptions::default()).map(drop);
-    let opened: Vec<_> = (0..8).map(|_| std::thread::spawn(open.clone())).collect();
-    opened.into_iter().for_each(|one| one.join().unwrap().unwrap());
+    for _ in 0..20 {
+        let place = TempFile::new();
+        let path = place.path().to_owned();
+        let open = move || SqliteStore::open(&path, &SqliteOptions::default()).map(drop);
+        let opened: Vec<_> = (0..8).map(|_| std::thread::spawn(open.clone())).collect();
+        opened.into_iter().for_each(|one| one.join().unwrap().unwrap());
+    }
 }
 
 #[tokio::test]
