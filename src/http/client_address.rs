@@ -6,7 +6,7 @@ use http::HeaderName;
 use http::request::Parts;
 
 /// The other end of the connection a request came by. Whoever accepts connections puts it into the requests'
-/// extensions, as [`server::serve`](crate::server::serve) does; with axum:
+/// extensions, as `server::serve` does; with axum:
 ///
 /// ```
 /// use std::net::SocketAddr;
@@ -85,15 +85,16 @@ impl TrustedProxies {
     pub(super) fn client_address(&self, head: &Parts) -> Option<IpAddr> {
         let PeerAddress(peer) = head.extensions.get()?;
         let mut nearest = peer.ip();
-        for said in self.hops(head) {
-            if !self.trust(nearest) {
-                break;
-            }
-            match said.as_deref().and_then(address) {
-                Some(next) => nearest = next,
-                // `unknown`, or nonsense that came before the proxies.
-                None => break,
-            }
+        let mut hops = self.hops(head);
+        while self.trust(nearest) {
+            let Some(hop) = hops.next() else { break };
+            let said = match self.header {
+                ProxyHeader::XForwardedFor => Some(hop),
+                ProxyHeader::Forwarded => forwarded_for(hop),
+            };
+            // `unknown`, or nonsense that came before the proxies.
+            let Some(next) = said.and_then(address) else { break };
+            nearest = next;
         }
         Some(nearest)
     }
@@ -103,31 +104,21 @@ impl TrustedProxies {
     }
 
     /// What proxies said, the nearest one first.
-    fn hops(&self, head: &Parts) -> impl Iterator<Item = Option<String>> {
+    fn hops<'h>(&self, head: &'h Parts) -> impl Iterator<Item = &'h str> + use<'h> {
         let name = match self.header {
             ProxyHeader::XForwardedFor => HeaderName::from_static("x-forwarded-for"),
             ProxyHeader::Forwarded => HeaderName::from_static("forwarded"),
         };
-        // Nobody is asked for what nobody is believed.
-        let lines = if self.networks.is_empty() { None } else { Some(head.headers.get_all(name)) };
-        let lines: Vec<&str> = lines.into_iter().flatten().map(|line| line.to_str().unwrap_or_default()).collect();
-        let hops: Vec<Option<String>> = lines
-            .iter()
-            .flat_map(|line| line.split(','))
-            .map(|hop| match self.header {
-                ProxyHeader::XForwardedFor => Some(hop.trim().to_owned()),
-                ProxyHeader::Forwarded => forwarded_for(hop),
-            })
-            .collect();
-        hops.into_iter().rev()
+        let lines = head.headers.get_all(name).iter().rev();
+        lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(',').map(str::trim))
     }
 }
 
 /// The `for` of an element of `Forwarded`.
-fn forwarded_for(element: &str) -> Option<String> {
+fn forwarded_for(element: &str) -> Option<&str> {
     let pairs = element.split(';').filter_map(|pair| pair.split_once('='));
     let mut given = pairs.filter(|(name, _)| name.trim().eq_ignore_ascii_case("for"));
-    given.next().map(|(_, value)| value.trim().trim_matches('"').to_owned())
+    given.next().map(|(_, value)| value.trim().trim_matches('"'))
 }
 
 /// An address, with or without a port.
