@@ -15,24 +15,17 @@ use super::route::Route;
 use crate::runner::RunPass;
 use crate::runtime::{Caller, Client, TooMany};
 
-/// What a request has been given: nothing, but for a run.
-#[derive(Default)]
-pub(super) struct Admission {
-    pub(super) pass: RunPass,
-}
-
-/// Counts a request, and the run it wants, for whoever sends it.
-pub(super) fn admit(face: &Face, head: &Parts, route: &Route, caller: Option<&Caller>) -> Result<Admission, ApiError> {
+/// Counts a request for whoever sends it, and the run it wants, if it wants one: that is what the pass is for.
+pub(super) fn admit(face: &Face, head: &Parts, route: &Route, caller: Option<&Caller>) -> Result<RunPass, ApiError> {
     if !face.runtime.counts_clients() {
-        return Ok(Admission::default());
+        return Ok(RunPass::default());
     }
     let client = Client::of(caller, face.proxies.client_address(head));
     face.runtime.count_request(&client)?;
-    let pass = match route {
-        Route::AgentRun { .. } | Route::AgentSuggest { .. } => face.runtime.count_run(&client)?,
-        _ => RunPass::default(),
-    };
-    Ok(Admission { pass })
+    match route {
+        Route::AgentRun { .. } | Route::AgentSuggest { .. } => Ok(face.runtime.count_run(&client)?),
+        _ => Ok(RunPass::default()),
+    }
 }
 
 /// The answer to a client that has as much as it may have.

@@ -21,7 +21,7 @@ use http::request::Parts;
 use super::body::{self, Body, Request, Response};
 use super::error::ApiError;
 use super::handler::Face;
-use super::limits::{self, Admission};
+use super::limits;
 use super::route::{Route, below_base, without_dots};
 use super::single_route::{self, Envelope, EnvelopeError, is_envelope};
 
@@ -118,7 +118,7 @@ pub(super) async fn handle(face: &Face, route: &Route, call: Call) -> Result<Res
         false => Ok(None),
     };
     // Who is nobody counts too: whoever guesses tokens would have all the time there is.
-    let Admission { pass } = limits::admit(face, &call.head, route, identified.as_ref().ok().and_then(Option::as_ref))?;
+    let pass = limits::admit(face, &call.head, route, identified.as_ref().ok().and_then(Option::as_ref))?;
     let identified = identified?;
     // A handler that wants a caller for a route that, by the table, needs none, gets nothing.
     let caller = || identified.as_ref().ok_or_else(|| ApiError::Internal("the route is not one for callers".into()));
