@@ -18,7 +18,10 @@ const ROOMS: &[(&str, &[&str])] = &[
 /// A name and the only paths under `src/` where it may stand.
 const HOMES: &[(&str, &[&str])] = &[
     ("axum::", &["server"]),
-    ("reqwest::", &["agent/http", "intelligence", "phoenix/socket", "transcription"]),
+    (
+        "reqwest::",
+        &["agent/http", "agent/mcp/server", "agent/mcp/session", "intelligence", "phoenix/socket", "transcription"],
+    ),
     ("tokio_tungstenite::", &["phoenix/socket"]),
     ("env::var", &["server"]),
     ("clap::", &["server"]),
@@ -32,6 +35,8 @@ const HOMES: &[(&str, &[&str])] = &[
 
 /// Paths without clock, chance or async runtime.
 const PURE: &[&str] = &[
+    "agent/mcp/toolbox",
+    "agent/mcp/turns",
     "agui/",
     "intelligence/entitlements/schema",
     "intelligence/inspector/learning",

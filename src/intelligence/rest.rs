@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Client, Response, redirect};
@@ -58,6 +58,12 @@ impl Rest {
         let client = Client::builder().connect_timeout(LONGEST_CONNECT).redirect(redirect::Policy::none());
         let client = client.build().map_err(|_| Unusable::Client)?;
         Ok(Rest { client, base, key, authorization })
+    }
+
+    /// The key, as it is sent.
+    #[cfg(feature = "mcp")]
+    pub(super) fn authorization(&self) -> &HeaderValue {
+        &self.authorization
     }
 
     pub(super) fn get(&self, path: impl Into<String>) -> Call<'_> {
@@ -115,8 +121,8 @@ impl<'r> Call<'r> {
         Call { rest, method, path, headers, body: None, bound: LONGEST_CALL }
     }
 
-    pub(super) fn header(mut self, name: HeaderName, value: HeaderValue) -> Call<'r> {
-        self.headers.insert(name, value);
+    pub(super) fn headers(mut self, headers: HeaderMap) -> Call<'r> {
+        self.headers.extend(headers);
         self
     }
 

@@ -88,6 +88,7 @@ fn intelligence(settings: &config::Intelligence) -> Result<Intelligence, Intelli
         .api_url(settings.api_url.as_deref().unwrap_or_default())
         .ws_url(settings.ws_url.as_deref().unwrap_or_default())
         .generate_thread_names(settings.generate_thread_names)
+        .enterprise_learning(settings.enterprise_learning)
         .lock_ttl(settings.lock_ttl)
         .lock_heartbeat(settings.lock_heartbeat)
         .max_reconnect(settings.max_reconnect)

@@ -9,6 +9,11 @@ mod intelligence;
 mod limits;
 #[cfg(feature = "server")]
 mod listener;
+#[cfg(feature = "mcp")]
+mod mcp;
+#[cfg(feature = "mcp")]
+#[path = "../support/mcp.rs"]
+mod mcp_server;
 mod mount;
 mod names;
 mod openapi;

@@ -1,11 +1,17 @@
 //! Why the platform did not do what a client asked for (intelligence.md chapter 2).
 
+#[cfg(feature = "mcp")]
+use crate::intelligence::NoTools;
 use crate::intelligence::{NoLearningContainer, PlatformError};
 use crate::runner::StartError;
 
 /// Each becomes an answer of its own.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PlatformFailure {
+    /// Whether the agent has the platform's tools could not be found out.
+    #[cfg(feature = "mcp")]
+    #[error(transparent)]
+    Tools(#[from] NoTools),
     /// The application's choice of a learning container is none.
     #[error(transparent)]
     LearningContainer(#[from] NoLearningContainer),

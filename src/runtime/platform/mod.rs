@@ -4,6 +4,8 @@
 mod failure;
 mod run;
 mod threads;
+#[cfg(feature = "mcp")]
+mod tools;
 
 use std::time::Duration;
 
@@ -28,6 +30,8 @@ pub(super) struct Platform {
     beginning: TaskTracker,
     /// Who asks agents for the titles of new threads, if that is on.
     titles: Option<Titles>,
+    #[cfg(feature = "mcp")]
+    tools: tools::Tools,
 }
 
 /// With this a client listens to the platform: what a run or a connect answers.
@@ -52,7 +56,16 @@ impl Platform {
     pub(super) fn new(intelligence: Intelligence) -> Platform {
         let runner = IntelligenceRunner::new(&intelligence);
         let titles = intelligence.options().generate_thread_names.then(Titles::default);
-        Platform { intelligence, runner, beginning: TaskTracker::new(), titles }
+        #[cfg(feature = "mcp")]
+        let tools = tools::Tools::of(&intelligence);
+        Platform {
+            intelligence,
+            runner,
+            beginning: TaskTracker::new(),
+            titles,
+            #[cfg(feature = "mcp")]
+            tools,
+        }
     }
 
     pub(super) fn threads<'p>(&'p self, caller: &'p Caller) -> PlatformThreads<'p> {

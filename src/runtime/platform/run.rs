@@ -36,6 +36,11 @@ impl Platform {
         pass: RunPass,
     ) -> Result<Bootstrap, PlatformFailure> {
         let user_id = caller.user_id();
+        // First of all, as in the contract: a policy for memories may refuse to answer.
+        #[cfg(feature = "mcp")]
+        let equipped = self.tools.given_to(&found, &self.intelligence, head, user_id).await?;
+        #[cfg(not(feature = "mcp"))]
+        let equipped = found.clone();
         let run = RunIdentity::new(head, user_id, &found.id, &input.thread_id, &input.run_id);
         let learning_container_id = self.intelligence.learning_container(run).await?;
         let new = NewThread {
@@ -46,6 +51,7 @@ impl Platform {
         };
         let thread = self.thread(user_id, &new).await.map_err(PlatformFailure::InitializeThread)?;
         if thread.created && thread.thread.name.is_none() {
+            // A title wants no tools.
             self.name(caller, &found, &input, &headers);
         }
         let lock = LockRequest {
@@ -58,7 +64,7 @@ impl Platform {
         // A task of its own: a client that leaves in the midst of it must not leave a lock behind.
         let (intelligence, runner) = (self.intelligence.clone(), self.runner.clone());
         let begun =
-            self.beginning.spawn(begin(intelligence, runner, lock, found, (input, headers, pass)).in_current_span());
+            self.beginning.spawn(begin(intelligence, runner, lock, equipped, (input, headers, pass)).in_current_span());
         let run = match begun.await.map_err(JoinError::try_into_panic) {
             Ok(begun) => begun?,
             Err(Ok(panic)) => resume_unwind(panic),

@@ -354,11 +354,12 @@ fn platform_needs_a_key_and_users() {
     let said = load_with("", &outside).expect_err("no users")[0].to_string();
     assert!(said.starts_with("--intelligence.api_key: users.header: "), "{said}");
     let platform = load_with(USERS, &outside).expect("fine").intelligence.expect("a platform");
-    assert_eq!(platform.api_key, Secret("s3cret".to_owned()));
+    assert_eq!((platform.api_key, platform.enterprise_learning), (Secret("s3cret".to_owned()), false));
     // A relic of older releases turns nothing on.
     assert_eq!(load_with("", &[("intelligence.organization_id", "o")]).expect("fine").intelligence, None);
     let wrong = |line: &str| problems(&format!("{USERS}[intelligence]\napi_key = \"s3cret\"\n{line}\n"))[0].clone();
-    assert!(wrong("enterprise_learning = true").contains("MCP tools"), "{}", wrong("enterprise_learning = true"));
+    let learning = format!("{USERS}[intelligence]\napi_key = \"s3cret\"\nenterprise_learning = true\n");
+    assert!(load(&learning).expect("fine").intelligence.expect("a platform").enterprise_learning);
     assert!(wrong("[intelligence.memory]\nuser = \"all\"").contains("expected \"none\""));
 }
 
