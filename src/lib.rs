@@ -17,6 +17,6 @@ mod trace;
 pub mod transcription;
 
 pub use runtime::{
-    A2ui, Allow, BuildError, Builder, Check, Claims, CopilotRuntime, IdentifyError, KeptByPlatform, KeptHere, LiveNow,
-    METRICS_CONTENT_TYPE, Readiness, Status, User,
+    A2ui, Allow, BuildError, Builder, Check, Claims, CopilotRuntime, IdentifyError, KeptByPlatform, KeptHere, Limits,
+    LiveNow, METRICS_CONTENT_TYPE, Readiness, Status, User,
 };
