@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
+#[cfg(feature = "jwt")]
+pub mod access;
 pub mod agent;
 pub mod agui;
 #[cfg(feature = "fuzzing")]
@@ -8,11 +10,16 @@ pub mod agui;
 pub mod fuzzing;
 pub mod http;
 pub mod intelligence;
+mod meter;
 mod phoenix;
 pub mod runner;
 mod runtime;
 #[cfg(feature = "server")]
 pub mod server;
+mod trace;
 pub mod transcription;
 
-pub use runtime::{A2ui, BuildError, Builder, CopilotRuntime, IdentifyError, KeptByPlatform, KeptHere, User};
+pub use runtime::{
+    A2ui, Allow, BuildError, Builder, Check, Claims, CopilotRuntime, IdentifyError, KeptByPlatform, KeptHere, Limits,
+    LiveNow, METRICS_CONTENT_TYPE, Readiness, Status, User,
+};

@@ -6,6 +6,8 @@ mod demo;
 mod function;
 mod headers;
 mod http;
+#[cfg(feature = "mcp")]
+mod mcp;
 mod registry;
 
 use std::fmt;
@@ -24,6 +26,8 @@ pub use self::demo::DemoAgent;
 pub use self::function::FunctionAgent;
 pub use self::headers::{AgentHeaders, InvalidHeader};
 pub use self::http::{HttpAgent, HttpAgentError};
+#[cfg(feature = "mcp")]
+pub use self::mcp::{McpAgent, McpServer, McpServerError};
 pub(crate) use self::registry::AgentSource;
 pub use self::registry::{Agents, ResolveError};
 

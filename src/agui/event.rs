@@ -14,9 +14,9 @@ use serde_json::Value;
 
 use self::head::{Header, Text};
 pub use self::kind::EventKind;
-use super::raw::string_field;
 pub use self::write::EventWriter;
 pub(crate) use self::write::write_json_str;
+use super::raw::string_field;
 
 /// One AG-UI event: the bytes as they travel, and the few fields the runtime steers by.
 ///

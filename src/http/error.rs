@@ -1,6 +1,7 @@
 //! Every error body the HTTP face sends, and the one place where errors become responses
 //! (rest-sse.md chapter 4).
 
+mod access;
 mod memories;
 mod platform;
 
@@ -11,13 +12,14 @@ use serde_json::json;
 
 use super::body::{Body, ReadError, Response};
 use super::hooks::BoxError;
+use super::limits;
 use super::route::Route;
 use super::single_route::EnvelopeError;
 use crate::agent::ResolveError;
 use crate::agui::InvalidInput;
 use crate::intelligence::PlatformError;
 use crate::runner::RunnerError;
-use crate::runtime::{NoCaller, PlatformFailure, ThreadsError, ThreadsUnsupported};
+use crate::runtime::{NoCaller, OverLimit, PlatformFailure, ThreadsError, ThreadsUnsupported, TooMany};
 
 pub(super) use memories::{InvalidMemory, InvalidNote, LearningFailure, MemoryFailure};
 
@@ -33,10 +35,19 @@ pub(super) enum ApiError {
     MethodNotAllowed { allowed: &'static [Method], route: Option<Route> },
     #[error("no agent `{0}`")]
     AgentNotFound(String),
+    /// The caller may not use it, whether there is one or not.
+    #[error("the agent `{0}` is not for this caller")]
+    AgentForbidden(String),
     #[error(transparent)]
     InvalidInput(#[from] InvalidInput),
     #[error(transparent)]
     Body(#[from] ReadError),
+    /// The request holds more than one may.
+    #[error(transparent)]
+    OverLimit(#[from] OverLimit),
+    /// The client has as much as it may have.
+    #[error(transparent)]
+    TooMany(#[from] TooMany),
     #[error(transparent)]
     Envelope(#[from] EnvelopeError),
     #[error("the stop request is malformed")]
@@ -121,6 +132,7 @@ impl ApiError {
                 StatusCode::NOT_FOUND,
                 &json!({"error": "Agent not found", "message": format!("Agent '{name}' does not exist")}),
             ),
+            ApiError::AgentForbidden(name) => access::forbidden(&format!("Agent '{name}' is not for you")),
             ApiError::InvalidInput(invalid) => invalid_body(&invalid.to_string()),
             ApiError::Body(ReadError::TooLarge(limit)) => reply(
                 StatusCode::PAYLOAD_TOO_LARGE,
@@ -130,12 +142,18 @@ impl ApiError {
                 }),
             ),
             ApiError::Body(ReadError::Broken(cause)) => invalid_body(&cause.to_string()),
+            ApiError::OverLimit(over @ OverLimit::Id { .. }) => invalid_body(&over.to_string()),
+            ApiError::OverLimit(over @ OverLimit::Count { .. }) => reply(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                &json!({"error": "Request body too large", "message": over.to_string()}),
+            ),
+            ApiError::TooMany(too_many) => limits::refused(&too_many),
             ApiError::Envelope(error) => {
                 reply(error.status(), &json!({"error": "invalid_request", "message": error.to_string()}))
             }
             ApiError::InvalidStop => reply(StatusCode::BAD_REQUEST, &json!({"error": "Invalid stop request"})),
             ApiError::InvalidRunId => reply(StatusCode::BAD_REQUEST, &json!({"error": "Invalid runId"})),
-            ApiError::NoCaller(no_caller) => without_caller(&no_caller),
+            ApiError::NoCaller(no_caller) => access::without_caller(&no_caller),
             ApiError::ThreadNotFound => reply(StatusCode::NOT_FOUND, &json!({"error": "Thread not found"})),
             ApiError::InvalidThreadRequest(InvalidThreadRequest::Body(details)) => invalid_body(&details),
             ApiError::InvalidThreadRequest(invalid) => {
@@ -193,27 +211,6 @@ impl From<RunnerError> for ApiError {
 pub(super) fn internal(cause: &BoxError) -> Response {
     tracing::error!(error = %cause, "the request failed");
     reply(StatusCode::INTERNAL_SERVER_ERROR, &json!({"error": "internal_error"}))
-}
-
-/// The answer to a request that must have a caller (intelligence.md 2.1).
-fn without_caller(no_caller: &NoCaller) -> Response {
-    let (status, body) = match no_caller {
-        NoCaller::Unauthenticated => (
-            StatusCode::UNAUTHORIZED,
-            json!({"error": "Unauthorized", "message": "The request does not say who sends it; sign in first"}),
-        ),
-        NoCaller::InvalidId => (StatusCode::BAD_REQUEST, json!({"error": "identifyUser must return a valid user id"})),
-        NoCaller::InvalidName => {
-            (StatusCode::BAD_REQUEST, json!({"error": "identifyUser must return a valid user name"}))
-        }
-        NoCaller::Failed(_) => (StatusCode::INTERNAL_SERVER_ERROR, json!({"error": "Failed to identify user"})),
-    };
-    match no_caller {
-        NoCaller::Unauthenticated => tracing::debug!("a request without a user was refused"),
-        // What the application's callback did wrong, the client cannot mend.
-        fault => tracing::error!(error = %fault, "the user of a request could not be identified"),
-    }
-    reply(status, &body)
 }
 
 fn invalid_body(details: &str) -> Response {

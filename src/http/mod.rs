@@ -2,6 +2,7 @@
 //! bodies; what a run or a thread is, the runtime knows.
 
 mod body;
+mod client_address;
 mod cors;
 mod error;
 mod fields;
@@ -10,6 +11,7 @@ mod forward;
 pub(crate) mod fuzzing;
 mod handler;
 mod hooks;
+mod limits;
 mod observe;
 mod route;
 mod routes;
@@ -17,7 +19,8 @@ mod single_route;
 mod stream;
 
 pub use body::{Body, Request, Response};
-pub use cors::Cors;
+pub use client_address::{InvalidNetwork, PeerAddress, ProxyHeader, TrustedProxies};
+pub use cors::{Cors, CorsError};
 pub use forward::ForwardPolicy;
 pub use handler::CopilotService;
 pub use hooks::{BoxError, Finished, HookContext, Interrupt};

@@ -73,6 +73,9 @@ pub(crate) struct Options {
     pub(crate) max_reconnect: Duration,
     pub(crate) max_rejoin: Duration,
     pub(crate) generate_thread_names: bool,
+    /// Agents are given the platform's tools whether there are grants for memories or not.
+    #[cfg(feature = "mcp")]
+    pub(crate) enterprise_learning: bool,
 }
 
 impl Default for Options {
@@ -85,6 +88,8 @@ impl Default for Options {
             max_reconnect: Duration::from_secs(10),
             max_rejoin: Duration::from_secs(30),
             generate_thread_names: true,
+            #[cfg(feature = "mcp")]
+            enterprise_learning: false,
         }
     }
 }
@@ -192,8 +197,19 @@ impl IntelligenceBuilder {
         self
     }
 
-    /// Opens the routes for memories, and asks for each request what it may do with them. A grant of nothing is
-    /// answered 403, a failure 500.
+    /// Gives the agents of all runs the platform's MCP tools: what the organization has learned. No unless set.
+    #[cfg(feature = "mcp")]
+    #[must_use]
+    pub fn enterprise_learning(mut self, on: bool) -> IntelligenceBuilder {
+        self.options.enterprise_learning = on;
+        self
+    }
+
+    /// Opens the routes for memories, and asks for each request what it may do with them. On the routes a grant of
+    /// nothing is answered 403, a failure 500.
+    ///
+    /// With the feature `mcp` it is also asked for every run: the agent gets the platform's tools for what is granted.
+    /// A grant of nothing lets the run go on without tools for memories; a failure is answered 500.
     #[must_use]
     pub fn memory<F, R>(mut self, policy: F) -> IntelligenceBuilder
     where

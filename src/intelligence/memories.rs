@@ -1,7 +1,7 @@
 //! What the platform remembers of users and projects (intelligence.md 3.3).
 
 use bytes::Bytes;
-use http::header::{HeaderName, HeaderValue};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -107,13 +107,17 @@ impl Intelligence {
 }
 
 impl MemoryUser<'_> {
-    fn named_in<'r>(&self, call: Call<'r>) -> Result<Call<'r>, PlatformError> {
+    /// What tells the platform who it is.
+    pub(super) fn headers(&self) -> Result<HeaderMap, PlatformError> {
         let unsendable = |_| PlatformError::Unaddressable(self.user_id.to_owned());
-        let call = call.header(USER_ID, HeaderValue::from_str(self.user_id).map_err(unsendable)?);
-        Ok(match self.grant {
-            Some(grant) => call.header(GRANT, grant.header()),
-            None => call,
-        })
+        let user_id = HeaderValue::from_str(self.user_id).map_err(unsendable)?;
+        let mut headers = HeaderMap::from_iter([(USER_ID, user_id)]);
+        headers.extend(self.grant.map(|grant| (GRANT, grant.header())));
+        Ok(headers)
+    }
+
+    fn named_in<'r>(&self, call: Call<'r>) -> Result<Call<'r>, PlatformError> {
+        Ok(call.headers(self.headers()?))
     }
 }
 

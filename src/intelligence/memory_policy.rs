@@ -62,6 +62,16 @@ impl MemoryAccess {
     }
 }
 
+/// Who uses the memories.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MemoryConsumer {
+    /// The agent of a run, by the platform's MCP tools.
+    Agent,
+    /// The front end, by the memory routes.
+    Client,
+}
+
 /// The request a grant is asked for.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -70,6 +80,8 @@ pub struct MemoryRequest<'a> {
     pub head: &'a Parts,
     /// Who sends it.
     pub user_id: &'a str,
+    /// For whom it asks.
+    pub consumer: MemoryConsumer,
 }
 
 type Decide = dyn Fn(MemoryRequest<'_>) -> BoxFuture<'static, Result<MemoryGrant, CallbackError>> + Send + Sync;
@@ -105,11 +117,12 @@ impl Intelligence {
         &self,
         head: &Parts,
         user_id: &str,
+        consumer: MemoryConsumer,
     ) -> Result<Option<MemoryGrant>, MemoryPolicyFailed> {
         let Some(MemoryPolicy(decide)) = &self.shared.memory else {
             return Ok(None);
         };
-        let decided = outcome(|| decide(MemoryRequest { head, user_id })).await;
+        let decided = outcome(|| decide(MemoryRequest { head, user_id, consumer })).await;
         decided.map(Some).map_err(|cause| {
             error!("The memory policy failed: {cause}");
             MemoryPolicyFailed
@@ -125,11 +138,11 @@ mod tests {
         decide: fn() -> Result<MemoryGrant, CallbackError>,
     ) -> Result<Option<MemoryGrant>, MemoryPolicyFailed> {
         let builder = Intelligence::builder().api_key("k").memory(move |request| {
-            assert_eq!(request.user_id, "u");
+            assert_eq!((request.user_id, request.consumer), ("u", MemoryConsumer::Client));
             async move { decide() }
         });
         let (head, ()) = http::Request::new(()).into_parts();
-        builder.build().unwrap().memory_grant(&head, "u").await
+        builder.build().unwrap().memory_grant(&head, "u", MemoryConsumer::Client).await
     }
 
     #[tokio::test]
@@ -146,7 +159,7 @@ mod tests {
     async fn without_a_policy_nothing_is_decided() {
         let (head, ()) = http::Request::new(()).into_parts();
         let intelligence = Intelligence::builder().api_key("k").build().unwrap();
-        assert_eq!(intelligence.memory_grant(&head, "u").await, Ok(None));
+        assert_eq!(intelligence.memory_grant(&head, "u", MemoryConsumer::Client).await, Ok(None));
         assert!(!intelligence.has_memory_policy());
     }
 

@@ -23,10 +23,13 @@ mod key;
 mod learning;
 mod listeners;
 mod lock;
+#[cfg(feature = "mcp")]
+mod mcp;
 mod memories;
 mod memory_policy;
 #[cfg(test)]
 pub(crate) mod platform;
+mod reach;
 mod rest;
 mod threads;
 mod urls;
@@ -46,9 +49,11 @@ pub(crate) use learning::NoLearningContainer;
 pub use learning::RunIdentity;
 pub use listeners::{DeletedThread, PlatformThread};
 pub(crate) use lock::{LockError, LockRequest, RunCredentials, RunLock};
+#[cfg(feature = "mcp")]
+pub(crate) use mcp::NoTools;
 pub(crate) use memories::{MemoryCredentials, MemoryUser, NewMemory, NoMemories, Recall};
 pub(crate) use memory_policy::MemoryPolicyFailed;
-pub use memory_policy::{MemoryAccess, MemoryGrant, MemoryRequest};
+pub use memory_policy::{MemoryAccess, MemoryConsumer, MemoryGrant, MemoryRequest};
 pub(crate) use threads::{ListThreads, NewThread, ThreadUpdate, message_ids};
 
 use entitlements::Fresh;

@@ -1,9 +1,10 @@
 //! One call to the platform: its headers, its bounds, and what becomes of its answer (intelligence.md chapter 3).
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Client, Response, redirect};
@@ -41,6 +42,9 @@ pub(super) struct Rest {
     base: String,
     key: ApiKey,
     authorization: HeaderValue,
+    /// How many calls were answered as they should, and how many were not.
+    succeeded: AtomicU64,
+    failed: AtomicU64,
 }
 
 /// Why there is no [`Rest`].
@@ -57,7 +61,19 @@ impl Rest {
         // A redirect would carry ids and words of users to a host nobody configured.
         let client = Client::builder().connect_timeout(LONGEST_CONNECT).redirect(redirect::Policy::none());
         let client = client.build().map_err(|_| Unusable::Client)?;
-        Ok(Rest { client, base, key, authorization })
+        let (succeeded, failed) = Default::default();
+        Ok(Rest { client, base, key, authorization, succeeded, failed })
+    }
+
+    /// How many calls succeeded, and how many failed.
+    pub(super) fn calls(&self) -> (u64, u64) {
+        (self.succeeded.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed))
+    }
+
+    /// The key, as it is sent.
+    #[cfg(feature = "mcp")]
+    pub(super) fn authorization(&self) -> &HeaderValue {
+        &self.authorization
     }
 
     pub(super) fn get(&self, path: impl Into<String>) -> Call<'_> {
@@ -115,8 +131,8 @@ impl<'r> Call<'r> {
         Call { rest, method, path, headers, body: None, bound: LONGEST_CALL }
     }
 
-    pub(super) fn header(mut self, name: HeaderName, value: HeaderValue) -> Call<'r> {
-        self.headers.insert(name, value);
+    pub(super) fn headers(mut self, headers: HeaderMap) -> Call<'r> {
+        self.headers.extend(headers);
         self
     }
 
@@ -141,6 +157,14 @@ impl<'r> Call<'r> {
     /// Sends it and reads the whole answer; an empty one is none. A failure is the caller's to log, who knows what
     /// it means.
     pub(super) async fn send(self) -> Result<Option<Bytes>, PlatformError> {
+        let rest = self.rest;
+        let answer = self.exchange().await;
+        let count = if answer.is_ok() { &rest.succeeded } else { &rest.failed };
+        count.fetch_add(1, Ordering::Relaxed);
+        answer
+    }
+
+    async fn exchange(self) -> Result<Option<Bytes>, PlatformError> {
         let Call { rest, method, path, headers, body, bound } = self;
         let request = rest.client.request(method, format!("{}{path}", rest.base)).headers(headers).timeout(bound);
         let request = if let Some(body) = body { request.body(body) } else { request };

@@ -16,6 +16,9 @@ pub(super) struct Urls {
     pub(super) api: String,
     pub(super) runner: String,
     pub(super) client: String,
+    /// The MCP server, directly under `api`.
+    #[cfg(feature = "mcp")]
+    pub(super) mcp: Url,
 }
 
 impl Urls {
@@ -26,7 +29,14 @@ impl Urls {
         check("ws_url", ws, &["wss", "ws"])?;
         let (api, ws) = (without_slash(api), without_slash(ws));
         let base = PLANES.iter().find_map(|plane| ws.strip_suffix(plane)).unwrap_or(ws);
-        Ok(Urls { api: api.to_owned(), runner: format!("{base}/runner"), client: format!("{base}/client") })
+        Ok(Urls {
+            api: api.to_owned(),
+            runner: format!("{base}/runner"),
+            client: format!("{base}/client"),
+            #[cfg(feature = "mcp")]
+            mcp: Url::parse(&format!("{api}/mcp"))
+                .map_err(|_| IntelligenceError::Url { setting: "api_url", problem: "is no URL" })?,
+        })
     }
 }
 
@@ -102,6 +112,8 @@ mod tests {
         for ws in ["ws://p:2", "ws://p:2/", "ws://p:2/runner", "ws://p:2/client/", "ws://p:2/channels"] {
             assert_eq!(urls(" http://p:1/base/ ", ws), owned(expected), "{ws}");
         }
+        #[cfg(feature = "mcp")]
+        assert_eq!(Urls::of(Some("http://p:1/base/"), None).unwrap().mcp.as_str(), "http://p:1/base/mcp");
         assert_eq!(urls("http://p//", "ws://p//"), owned(["http://p/", "ws://p//runner", "ws://p//client"]));
         assert_eq!(urls("http://p", "ws://p/x").1, "ws://p/x/runner");
     }

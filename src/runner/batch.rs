@@ -60,6 +60,11 @@ pub(super) struct Batch {
 }
 
 impl Batch {
+    /// How many bytes of events.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Whether there was no room for more: the agent may be always ready.
     pub(super) fn is_full(&self) -> bool {
         self.events.len() >= BATCH || self.bytes >= BATCH_BYTES
@@ -109,6 +114,11 @@ fn panicked() -> AgentError {
 /// The failure of a run that said too much.
 pub(super) fn too_large(limit: usize) -> AgentError {
     AgentError::new(format!("The run said more than {limit} bytes and was ended")).with_code(codes::RUN_TOO_LARGE)
+}
+
+/// The failure of a run of too many events.
+pub(super) fn too_long(limit: usize) -> AgentError {
+    AgentError::new(format!("The run said more than {limit} events and was ended")).with_code(codes::RUN_TOO_LONG)
 }
 
 #[cfg(test)]

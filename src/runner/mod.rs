@@ -3,11 +3,13 @@
 //! [`AgentRunner`] is what the runtime needs of a runner. [`LiveRunner`] holds the rules of a run once,
 //! over any [`ThreadStore`]; [`MemoryRunner`] is that engine over the store in RAM, `SqliteRunner` over a SQLite file.
 
+mod activity;
 mod batch;
 mod intelligence;
 mod listing;
 mod live;
 mod memory;
+mod outcome;
 mod pipeline;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -17,6 +19,7 @@ pub mod suite;
 mod thread;
 mod words;
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +29,9 @@ use http::HeaderMap;
 
 use crate::agent::Agent;
 use crate::agui::{Frames, RunAgentInput};
+pub use crate::meter::{Outcome, RunMeter};
 
+pub use activity::{ActiveNow, Activity};
 pub(crate) use intelligence::{IntelligenceRunner, PlatformRun, PlatformStop, StartError};
 pub use listing::{InvalidCursor, ThreadCursor, ThreadEntry, ThreadList, ThreadPatch, ThreadQuery};
 #[cfg(feature = "server")]
@@ -78,7 +83,24 @@ pub trait AgentRunner: Send + Sync + 'static {
         })
     }
 
-    /// Stops every run within the deadline, then returns. New runs are refused from the call on.
+    /// What runs now. Default: nothing, as far as operators see.
+    fn activity(&self) -> Activity {
+        Activity::default()
+    }
+
+    /// Whether runs can be kept, for those who ask whether the runtime is ready. It may take as long as it likes: who
+    /// asks waits for a while only.
+    fn check(&self) -> BoxFuture<'_, Result<(), RunnerError>> {
+        Box::pin(async move {
+            match self.threads() {
+                Some(store) => Ok(store.check().await?),
+                None => Ok(()),
+            }
+        })
+    }
+
+    /// Refuses new runs from the call on, lets active ones end by themselves, stops those that do not end before the
+    /// deadline, and returns.
     fn shutdown(&self, deadline: Duration) -> BoxFuture<'_, ()> {
         let _ = deadline;
         Box::pin(std::future::ready(()))
@@ -103,6 +125,29 @@ pub struct RunRequest {
     pub when_busy: Option<WhenBusy>,
     /// The inbound headers the agent may see.
     pub headers: HeaderMap,
+    /// Told what becomes of the run, but for a refusal, which whoever asked learns anyway.
+    pub meter: RunMeter,
+    /// What lasts as long as the run.
+    pub pass: RunPass,
+}
+
+/// Something that is held from a run's request to the run's end, and dropped then, before the last event is shown: who
+/// counts runs learns from it that one is over. Clones hold the same.
+#[derive(Clone, Default)]
+pub struct RunPass(Option<Arc<dyn Any + Send + Sync>>);
+
+impl RunPass {
+    /// Holds a value.
+    #[must_use]
+    pub fn holding(value: Arc<dyn Any + Send + Sync>) -> RunPass {
+        RunPass(Some(value))
+    }
+}
+
+impl std::fmt::Debug for RunPass {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("RunPass").field(&self.0.is_some()).finish()
+    }
 }
 
 impl RunRequest {
@@ -117,6 +162,8 @@ impl RunRequest {
             name: None,
             when_busy: None,
             headers: HeaderMap::new(),
+            meter: RunMeter::default(),
+            pass: RunPass::default(),
         }
     }
 
@@ -249,6 +296,8 @@ pub mod codes {
     pub const AGENT_PANICKED: &str = "AGENT_PANICKED";
     /// The run produced more bytes than a run may.
     pub const RUN_TOO_LARGE: &str = "RUN_TOO_LARGE";
+    /// The run said more events than a run may.
+    pub const RUN_TOO_LONG: &str = "RUN_TOO_LONG";
     /// The runtime shut down during the run.
     pub const RUNTIME_SHUTDOWN: &str = "RUNTIME_SHUTDOWN";
 }

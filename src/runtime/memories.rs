@@ -5,7 +5,8 @@ use http::request::Parts;
 
 use super::{Caller, CopilotRuntime};
 use crate::intelligence::{
-    Intelligence, MemoryCredentials, MemoryPolicyFailed, MemoryUser, NewMemory, NoMemories, PlatformError, Recall,
+    Intelligence, MemoryConsumer, MemoryCredentials, MemoryPolicyFailed, MemoryUser, NewMemory, NoMemories,
+    PlatformError, Recall,
 };
 
 /// The memories of a caller. Each call asks the policy anew what the caller may do.
@@ -71,7 +72,7 @@ impl Memories<'_> {
     }
 
     async fn granted(&self) -> Result<MemoryUser<'_>, MemoriesError> {
-        let grant = self.intelligence.memory_grant(self.head, self.user_id).await?;
+        let grant = self.intelligence.memory_grant(self.head, self.user_id, MemoryConsumer::Client).await?;
         if grant.is_some_and(|grant| !grant.allows_anything()) {
             return Err(MemoriesError::Denied);
         }

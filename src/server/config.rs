@@ -3,7 +3,11 @@
 mod agents;
 mod checks;
 mod cors;
+mod credentials;
 mod intelligence;
+mod limits;
+mod metrics;
+mod otlp;
 mod runner;
 mod server;
 #[cfg(test)]
@@ -16,13 +20,17 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-pub(super) use self::agents::{AgentSettings, Kind};
+pub(super) use self::agents::{AgentSettings, Forward, Kind};
 use self::checks::{are_header_names, is_header_value, is_http_url, not_zero, not_zero_time};
 pub(super) use self::cors::{Cors, Origins};
+pub(super) use self::credentials::{Credentials, Jwt};
 pub(super) use self::intelligence::Intelligence;
+pub(super) use self::limits::Limits;
+pub(super) use self::metrics::{Metrics, USUAL};
+pub(super) use self::otlp::{Collector, Otlp};
 pub(super) use self::runner::{Database, Runner, WhenBusy, WhenUnwatched};
 pub(super) use self::server::{Server, is_private};
-pub(super) use self::users::Users;
+pub(super) use self::users::{KnownBy, Proxy, Users};
 
 use super::file::{self, Env, Raw};
 use super::problem::{Place, Problem};
@@ -39,6 +47,7 @@ pub(super) struct Config {
     /// The file it was read from.
     pub(super) file: Option<PathBuf>,
     pub(super) server: Server,
+    pub(super) limits: Limits,
     pub(super) runtime: Runtime,
     pub(super) runner: Runner,
     pub(super) retention: Option<Retention>,
@@ -48,7 +57,9 @@ pub(super) struct Config {
     pub(super) cors: Cors,
     pub(super) forward_headers: ForwardHeaders,
     pub(super) transcription: Option<Transcription>,
+    pub(super) metrics: Metrics,
     pub(super) log: Log,
+    pub(super) otlp: Otlp,
     /// At least one.
     pub(super) agents: Vec<AgentSettings>,
 }
@@ -70,7 +81,7 @@ pub(super) enum A2ui {
     Agents(Vec<String>),
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct ForwardHeaders {
     pub(super) allow: Vec<String>,
     pub(super) deny: Vec<String>,
@@ -113,7 +124,7 @@ impl Config {
             return Err(problems);
         }
         let reader = Reader::new(path, root, overrides);
-        let config = Config::read(&reader, file.map(|file| file.path.to_owned()));
+        let config = Config::read(&reader, file.map(|file| file.path.to_owned()), env);
         problems.extend(reader.finish());
         // In the order of the file, which is the order they are mended in.
         problems.sort_by_key(|problem| match &problem.place {
@@ -146,13 +157,32 @@ impl Config {
         if problems.is_empty() { Ok(database) } else { Err(problems) }
     }
 
-    fn read(reader: &Reader, file: Option<PathBuf>) -> Config {
+    /// Reads only where operators look, and minds nothing else.
+    ///
+    /// # Errors
+    /// What is wrong with that.
+    pub(super) fn load_metrics(
+        file: Option<FileText<'_>>,
+        overrides: Overrides,
+        env: Env<'_>,
+    ) -> Result<Option<String>, Vec<Problem>> {
+        let path: Arc<Path> = file.map_or_else(|| Path::new(DEFAULT_FILE).into(), |file| file.path.into());
+        let (root, mut problems) = file.map_or_else(Default::default, |file| file::parse(&path, file.text, env));
+        let reader = Reader::new(path, root, overrides);
+        let bind = metrics::read_address(&reader);
+        problems.retain(|problem| problem.key == "metrics.bind");
+        problems.extend(reader.reported());
+        if problems.is_empty() { Ok(bind) } else { Err(problems) }
+    }
+
+    fn read(reader: &Reader, file: Option<PathBuf>, env: Env<'_>) -> Config {
         let (users_are_wanted, users) = users::read(reader);
         let (on_platform, intelligence) = intelligence::read(reader, users_are_wanted);
-        let agents = agents::read(reader);
+        let agents = agents::read(reader, users_are_wanted);
         Config {
             file,
             server: server::read(reader.section("server"), users_are_wanted),
+            limits: limits::read(reader.section("limits")),
             runtime: runtime(reader.section("runtime"), &agents),
             runner: runner::read(reader, on_platform),
             retention: runner::read_retention(reader, on_platform),
@@ -161,7 +191,9 @@ impl Config {
             cors: cors::read(reader.section("cors")),
             forward_headers: forward_headers(reader.section("forward_headers")),
             transcription: transcription(reader.section("transcription"), reader),
+            metrics: metrics::read(reader.section("metrics")),
             log: log(reader.section("log")),
+            otlp: otlp::read(reader.section("otlp"), env),
             agents,
         }
     }

@@ -2,12 +2,22 @@
 
 mod access;
 mod captures;
+#[cfg(feature = "jwt")]
+mod credentials;
 mod docs;
 mod engine;
+#[path = "../support/exposition.rs"]
+mod exposition;
 mod hostile;
 mod intelligence;
+mod limits;
 #[cfg(feature = "server")]
 mod listener;
+#[cfg(feature = "mcp")]
+mod mcp;
+#[cfg(feature = "mcp")]
+#[path = "../support/mcp.rs"]
+mod mcp_server;
 mod mount;
 mod names;
 mod openapi;
@@ -17,7 +27,14 @@ mod platform;
 mod policy;
 #[cfg(feature = "server")]
 mod program;
+mod redirects;
 mod report;
+mod reserved;
 #[path = "../support/serve.rs"]
 mod serve;
+mod sight;
+#[cfg(feature = "jwt")]
+#[path = "../support/signer.rs"]
+#[allow(dead_code, reason = "the tests beside the code use more of it")]
+mod signer;
 mod threads;

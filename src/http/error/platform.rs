@@ -5,6 +5,8 @@ use serde_json::json;
 
 use super::reply;
 use crate::http::body::Response;
+#[cfg(feature = "mcp")]
+use crate::intelligence::NoTools;
 use crate::runtime::PlatformFailure;
 
 /// What a stop answers that the platform does not confirm.
@@ -14,6 +16,10 @@ const NO_CREDENTIALS: &str = "Intelligence platform did not return canonical thr
 pub(super) fn answer(failure: &PlatformFailure) -> Response {
     use PlatformFailure as F;
     let (status, error, message) = match failure {
+        #[cfg(feature = "mcp")]
+        F::Tools(NoTools::Policy(failed)) => (500, failed.to_string(), None),
+        #[cfg(feature = "mcp")]
+        F::Tools(NoTools::User(cause)) => (passed_on(cause.status()), "Failed to initialize thread".to_owned(), None),
         F::LearningContainer(_) => (500, "Failed to resolve Learning Container".to_owned(), None),
         F::InitializeThread(cause) => (passed_on(cause.status()), "Failed to initialize thread".to_owned(), None),
         F::LockHeld => (409, "Thread lock denied".to_owned(), None),

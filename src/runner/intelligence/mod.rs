@@ -22,14 +22,16 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::warn;
+use tracing::{Instrument, warn};
 
 use self::active::Active;
 use self::lock::Lock;
+use super::RunPass;
 use crate::agent::Agent;
 use crate::agui::{Message, RunAgentInput};
 use crate::intelligence::{Intelligence, RunLock};
 use crate::phoenix::{Dial, WebSocketDialer};
+use crate::runner::{ActiveNow, Activity, Owner, RunMeter, ThreadKey};
 
 /// Runs agents on threads of an Intelligence platform. A clone is the same runner.
 #[derive(Clone)]
@@ -64,7 +66,10 @@ pub(crate) struct PlatformRun<L = RunLock> {
     /// Those of the input's messages that the thread has not yet.
     pub(crate) new_messages: Vec<Message>,
     pub(crate) user_id: Arc<str>,
+    /// What lasts as long as the run.
+    pub(crate) pass: RunPass,
     pub(crate) lock: L,
+    pub(crate) meter: RunMeter,
 }
 
 /// Why a run did not start. Its lock is released.
@@ -118,16 +123,24 @@ impl IntelligenceRunner {
 
     /// Starts a run, and answers once the platform has let it in; its agent starts then. The lock is the runner's
     /// from here on, and the run goes on if nobody waits for the answer.
-    pub(crate) async fn start<L: Lock>(&self, run: PlatformRun<L>) -> Result<(), StartError> {
+    pub(crate) async fn start<L: Lock>(&self, mut run: PlatformRun<L>) -> Result<(), StartError> {
         let shared = &self.shared;
         let (admit, admitted) = oneshot::channel();
-        match shared.active.enter(&run.input.thread_id, &run.input.run_id, &shared.closing) {
-            Ok(place) => shared.tasks.spawn(drive::drive(shared.clone(), place, run, admit)),
-            Err(refused) => shared.tasks.spawn(async move {
-                lock::release(&run.lock).await;
-                // Nobody may be waiting any more.
-                let _ = admit.send(Err(refused));
-            }),
+        let thread = ThreadKey::new(Owner::of(run.user_id.clone()), run.input.thread_id.as_str());
+        let shown = ActiveNow::new(thread, run.input.run_id.as_str(), run.agent_id.clone());
+        match shared.active.enter(shown, run.meter.clone(), &shared.closing) {
+            Ok(place) => {
+                let place = place.with(std::mem::take(&mut run.pass));
+                shared.tasks.spawn(drive::drive(shared.clone(), place, run, admit).in_current_span())
+            }
+            Err(refused) => {
+                let release = async move {
+                    lock::release(&run.lock).await;
+                    // Nobody may be waiting any more.
+                    let _ = admit.send(Err(refused));
+                };
+                shared.tasks.spawn(release.in_current_span())
+            }
         };
         // A task that ends without an answer has panicked.
         admitted.await.unwrap_or_else(|_| Err(StartError::Refused("internal error".to_owned())))
@@ -136,6 +149,11 @@ impl IntelligenceRunner {
     /// Stops the run of a thread, or just this one, and answers when the platform has its terminal event.
     pub(crate) async fn stop(&self, thread_id: &str, run_id: Option<&str>) -> PlatformStop {
         self.shared.active.stop(thread_id, run_id).await
+    }
+
+    /// What runs now.
+    pub(crate) fn activity(&self) -> Activity {
+        Activity::of(self.shared.active.now())
     }
 
     /// Ends all runs by the deadline. No run starts from here on; those that are active may go on for half of the

@@ -20,6 +20,13 @@ pub(super) struct Followed {
     logs: Mutex<HashMap<OpenRun, Arc<Log>>>,
 }
 
+impl Followed {
+    /// How many watch runs of other processes.
+    pub(super) fn watchers(&self) -> usize {
+        self.logs.lock().values().map(|log| log.watchers()).sum()
+    }
+}
+
 /// Watches a run of another process behind its first `seen` events.
 pub(super) fn follow(shared: &Arc<Shared>, run: OpenRun, seen: u64) -> Watch {
     let mut logs = shared.followed.logs.lock();
@@ -67,7 +74,7 @@ impl Reading {
             }
             tokio::select! {
                 () = tokio::time::sleep(LOOK) => {}
-                () = self.shared.closing.cancelled() => {
+                () = self.shared.stopping.cancelled() => {
                     self.end = Some(failed("The runtime is shutting down", codes::RUNTIME_SHUTDOWN));
                     return;
                 }
@@ -111,14 +118,14 @@ pub(super) async fn stop(shared: &Shared, request: StopRequest) -> Result<Stoppe
     Ok(if first { Stopped::Stopping } else { Stopped::NoActiveRun })
 }
 
-/// Stops the runs of this process that others ask to stop, until it shuts down or nobody has the engine any more.
+/// Stops the runs of this process that others ask to stop, until all have ended or nobody has the engine any more.
 pub(super) fn heed_stops(shared: &Arc<Shared>) {
     let mut asked = shared.store.stop_requests();
-    let (engine, closing) = (Arc::downgrade(shared), shared.closing.clone());
-    shared.tasks.spawn(async move {
+    let (engine, stopping) = (Arc::downgrade(shared), shared.stopping.clone());
+    shared.attendants.spawn(async move {
         loop {
             let stop = tokio::select! {
-                () = closing.cancelled() => return,
+                () = stopping.cancelled() => return,
                 stop = asked.next() => stop,
             };
             let (Some(stop), Some(shared)) = (stop, engine.upgrade()) else { return };

@@ -4,6 +4,8 @@
 mod failure;
 mod run;
 mod threads;
+#[cfg(feature = "mcp")]
+mod tools;
 
 use std::time::Duration;
 
@@ -15,9 +17,10 @@ use tracing::warn;
 use super::Caller;
 use super::titles::Titles;
 use crate::intelligence::{Intelligence, JoinToken};
-use crate::runner::{IntelligenceRunner, PlatformStop};
+use crate::runner::{Activity, IntelligenceRunner, PlatformStop};
 
 pub(crate) use failure::{Operation, PlatformFailure};
+pub(super) use run::Asked;
 pub(crate) use threads::PlatformThreads;
 
 /// The platform, and who runs agents for it.
@@ -28,6 +31,8 @@ pub(super) struct Platform {
     beginning: TaskTracker,
     /// Who asks agents for the titles of new threads, if that is on.
     titles: Option<Titles>,
+    #[cfg(feature = "mcp")]
+    tools: tools::Tools,
 }
 
 /// With this a client listens to the platform: what a run or a connect answers.
@@ -52,7 +57,16 @@ impl Platform {
     pub(super) fn new(intelligence: Intelligence) -> Platform {
         let runner = IntelligenceRunner::new(&intelligence);
         let titles = intelligence.options().generate_thread_names.then(Titles::default);
-        Platform { intelligence, runner, beginning: TaskTracker::new(), titles }
+        #[cfg(feature = "mcp")]
+        let tools = tools::Tools::of(&intelligence);
+        Platform {
+            intelligence,
+            runner,
+            beginning: TaskTracker::new(),
+            titles,
+            #[cfg(feature = "mcp")]
+            tools,
+        }
     }
 
     pub(super) fn threads<'p>(&'p self, caller: &'p Caller) -> PlatformThreads<'p> {
@@ -91,6 +105,11 @@ impl Platform {
             Some(owner) if owner != agent_id => Err(PlatformFailure::OtherAgent),
             _ => Ok(id),
         }
+    }
+
+    /// What runs now.
+    pub(super) fn activity(&self) -> Activity {
+        self.runner.activity()
     }
 
     /// Ends a run, and returns when the platform has its end.

@@ -6,7 +6,7 @@ use std::panic::resume_unwind;
 use http::HeaderMap;
 use http::request::Parts;
 use tokio::task::JoinError;
-use tracing::{Instrument, debug, info_span, warn};
+use tracing::{Instrument, debug, error_span, warn};
 
 use super::{Bootstrap, Platform, PlatformFailure};
 use crate::agui::{Message, RunAgentInput};
@@ -14,7 +14,7 @@ use crate::intelligence::{
     Intelligence, LockError, LockRequest, NewThread, PlatformError, PlatformThread, RunCredentials, RunIdentity,
     ThreadUpdate, message_ids,
 };
-use crate::runner::{IntelligenceRunner, PlatformRun, RunRequest, StartError};
+use crate::runner::{IntelligenceRunner, PlatformRun, RunMeter, RunPass, RunRequest, StartError};
 use crate::runtime::titles::Question;
 use crate::runtime::{Caller, FoundAgent, names};
 
@@ -24,17 +24,30 @@ struct Found {
     created: bool,
 }
 
+/// What a client asked for, as the run takes it along.
+pub(in crate::runtime) struct Asked {
+    pub(in crate::runtime) found: FoundAgent,
+    pub(in crate::runtime) input: RunAgentInput,
+    pub(in crate::runtime) headers: HeaderMap,
+    pub(in crate::runtime) meter: RunMeter,
+    pub(in crate::runtime) pass: RunPass,
+}
+
 impl Platform {
     /// Starts a run. Answers once the platform listens to it.
     pub(in crate::runtime) async fn run(
         &self,
         caller: &Caller,
-        found: FoundAgent,
-        input: RunAgentInput,
+        asked: Asked,
         head: &Parts,
-        headers: HeaderMap,
     ) -> Result<Bootstrap, PlatformFailure> {
         let user_id = caller.user_id();
+        let Asked { found, input, headers, .. } = &asked;
+        // First of all, as in the contract: a policy for memories may refuse to answer.
+        #[cfg(feature = "mcp")]
+        let equipped = self.tools.given_to(found, &self.intelligence, head, user_id).await?;
+        #[cfg(not(feature = "mcp"))]
+        let equipped = found.clone();
         let run = RunIdentity::new(head, user_id, &found.id, &input.thread_id, &input.run_id);
         let learning_container_id = self.intelligence.learning_container(run).await?;
         let new = NewThread {
@@ -45,7 +58,8 @@ impl Platform {
         };
         let thread = self.thread(user_id, &new).await.map_err(PlatformFailure::InitializeThread)?;
         if thread.created && thread.thread.name.is_none() {
-            self.name(caller, &found, &input, &headers);
+            // A title wants no tools.
+            self.name(caller, found, input, headers);
         }
         let lock = LockRequest {
             thread_id: new.thread_id,
@@ -54,9 +68,10 @@ impl Platform {
             agent_id: new.agent_id,
             learning_container_id: new.learning_container_id,
         };
+        let asked = Asked { found: equipped, ..asked };
         // A task of its own: a client that leaves in the midst of it must not leave a lock behind.
         let (intelligence, runner) = (self.intelligence.clone(), self.runner.clone());
-        let begun = self.beginning.spawn(begin(intelligence, runner, lock, found, input, headers).in_current_span());
+        let begun = self.beginning.spawn(begin(intelligence, runner, lock, asked).in_current_span());
         let run = match begun.await.map_err(JoinError::try_into_panic) {
             Ok(begun) => begun?,
             Err(Ok(panic)) => resume_unwind(panic),
@@ -94,7 +109,7 @@ impl Platform {
         let intelligence = self.intelligence.clone();
         let (thread_id, agent_id) = (input.thread_id.clone(), found.id.clone());
         let user_id = caller.user_id().to_owned();
-        let span = info_span!("title", thread.id = thread_id, user.id = user_id);
+        let span = error_span!("title", thread.id = thread_id, user.id = user_id, agent.id = %agent_id);
         titles.spawn(span, async move {
             let name = question.answer().await.unwrap_or_else(|| fallback.to_string());
             let update = ThreadUpdate { name: Some(name.into()), archived: None };
@@ -111,10 +126,9 @@ async fn begin(
     intelligence: Intelligence,
     runner: IntelligenceRunner,
     wanted: LockRequest,
-    found: FoundAgent,
-    mut input: RunAgentInput,
-    headers: HeaderMap,
+    asked: Asked,
 ) -> Result<RunCredentials, PlatformFailure> {
+    let Asked { found, mut input, headers, meter, pass } = asked;
     let (run, lock) = intelligence.acquire_lock(&wanted).await.map_err(|error| match error {
         LockError::Platform(cause) if cause.status() == Some(409) => PlatformFailure::LockHeld,
         LockError::Platform(cause) => PlatformFailure::Lock(cause),
@@ -132,7 +146,8 @@ async fn begin(
     };
     let new_messages = unknown(&input.messages, &kept);
     let (agent_id, agent, user_id) = (found.id, found.agent, wanted.user_id.into());
-    runner.start(PlatformRun { agent_id, agent, input, headers, new_messages, user_id, lock }).await?;
+    let start = PlatformRun { agent_id, agent, input, headers, new_messages, user_id, pass, lock, meter };
+    runner.start(start).await?;
     Ok(run)
 }
 

@@ -15,6 +15,7 @@ pub(in crate::server) struct Intelligence {
     pub(in crate::server) organization_id: Option<String>,
     pub(in crate::server) learning_container: Option<String>,
     pub(in crate::server) generate_thread_names: bool,
+    pub(in crate::server) enterprise_learning: bool,
     pub(in crate::server) lock_ttl: Duration,
     pub(in crate::server) lock_heartbeat: Duration,
     pub(in crate::server) lock_key_prefix: Option<String>,
@@ -39,13 +40,10 @@ pub(super) fn read(reader: &Reader, users_are_wanted: bool) -> (bool, Option<Int
     }
     if is_wanted && !users_are_wanted {
         let reason = "the platform keeps threads for users, so the program has to know who sends a request: name the \
-                      header in which a proxy says who the user is (`users.header`, --user-header)";
+                      header in which a proxy says who the user is (`users.header`, --user-header), or let users show \
+                      tokens (`[users.jwt]`) or keys (`[users.api_keys.NAME]`)";
         reader.report(Problem::new(place, "users.header", reason));
     }
-    section.get_if::<bool>("enterprise_learning", |on| match on {
-        true => Err("this runtime cannot give agents the MCP tools of the platform; set it to false".to_owned()),
-        false => Ok(()),
-    });
     let intelligence = Intelligence {
         api_key: api_key.map_or_else(|| Secret(String::new()), |(key, _): (Secret, Place)| key),
         api_url: section.get("api_url"),
@@ -53,6 +51,7 @@ pub(super) fn read(reader: &Reader, users_are_wanted: bool) -> (bool, Option<Int
         organization_id: section.get("organization_id"),
         learning_container: section.get("learning_container"),
         generate_thread_names: section.get("generate_thread_names").unwrap_or(true),
+        enterprise_learning: section.get("enterprise_learning").unwrap_or(false),
         lock_ttl: section.get("lock_ttl").unwrap_or(Duration::from_secs(20)),
         lock_heartbeat: section.get("lock_heartbeat").unwrap_or(Duration::from_secs(15)),
         lock_key_prefix: section.get("lock_key_prefix"),

@@ -4,4 +4,6 @@
 mod chaos;
 mod hurry;
 mod leaving;
+#[cfg(feature = "mcp")]
+mod tools;
 mod transcripts;

@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use copilotkit_runtime::CopilotRuntime;
 use copilotkit_runtime::agent::{Agent, AgentCall, AgentError, Agents, FunctionAgent, ResolveError};
 use copilotkit_runtime::agui::Event;
 use copilotkit_runtime::http::{Body, CopilotService, Cors, Interrupt, Response};
@@ -15,6 +14,7 @@ use copilotkit_runtime::runner::{
     AgentRunner, ConnectRequest, FrameStream, RunRefused, RunRequest, RunnerError, StopRequest, Stopped,
 };
 use copilotkit_runtime::transcription::{Audio, TranscriptionError, TranscriptionService};
+use copilotkit_runtime::{CopilotRuntime, Limits};
 use futures_util::future::{BoxFuture, ready};
 use futures_util::{StreamExt, stream};
 use http::{Method, Request};
@@ -43,6 +43,7 @@ async fn every_answer_fits_the_document_and_every_told_answer_is_given() {
     debug_feed(&mut seen).await;
     cross_origin(&mut seen).await;
     envelopes(&mut seen).await;
+    too_many_requests(&mut seen).await;
     platform::memories(&mut seen).await;
     platform::inspector(&mut seen).await;
     platform::runs_and_threads(&mut seen).await;
@@ -248,6 +249,19 @@ async fn refused_bodies(seen: &mut Seen) {
 }
 
 /// Agents that cannot be resolved, and a runner that cannot do anything.
+/// A client that has sent as many requests as it may.
+async fn too_many_requests(seen: &mut Seen) {
+    let mut limits = Limits::default();
+    (limits.requests_per_second, limits.burst) = (Some(0.001), 1);
+    let builder = CopilotRuntime::builder().agent("default", greeter()).expose_memory_routes(true).limits(limits);
+    let service = builder.build().unwrap().into_service();
+    assert_eq!(get(&service, "/info").await.status, 200);
+    for operation in routes() {
+        seen.expect(&operation.id, 429, &ask(&service, operation.method.clone(), &path(operation), None, "").await);
+    }
+    seen.expect("single_route", 429, &post(&service.single_route(), "/", &json!({"method": "info"})).await);
+}
+
 async fn failing_parts(seen: &mut Seen) {
     let unresolved = CopilotRuntime::builder()
         .agents_per_request(|_| ready(Err::<Agents, ResolveError>("factory failed".into())))
@@ -264,7 +278,7 @@ async fn failing_parts(seen: &mut Seen) {
     assert_eq!(seen.expect("agent_run", 500, &run), told("RunFailed"));
     seen.expect("agent_connect", 500, &post(&unresolved, "/agent/default/connect", &input_json("t")).await);
     let suggest = post(&unresolved, "/agent/default/suggest", &input_json("t")).await;
-    assert_eq!(seen.expect("agent_suggest", 500, &suggest), told("InternalError"));
+    assert_eq!(seen.expect("agent_suggest", 500, &suggest), json!({"error": "internal_error"}));
     seen.expect("agent_stop", 500, &post(&unresolved, "/agent/default/stop/t", &json!({})).await);
     let stop = post(&broken, "/agent/default/stop/t", &json!({})).await;
     assert_eq!(seen.expect("agent_stop", 500, &stop), told("StopFailed"));
@@ -347,12 +361,12 @@ async fn cross_origin(seen: &mut Seen) {
     let strict = Cors::any().origins([ORIGIN]).credentials(true).expose_headers(["X-A", "X-B"]).max_age(age);
     for (cors, allowed) in [
         (Cors::any(), Some("*")),
-        (Cors::any().credentials(true), Some(ORIGIN)),
+        (Cors::any().dangerously_allow_credentials_from_any_origin(), Some(ORIGIN)),
         (strict, Some(ORIGIN)),
         (Cors::any().origins(["https://other.example.com"]), None),
         (Cors::any().origin_fn(|origin| Some(origin.to_owned())), Some(ORIGIN)),
     ] {
-        let service = default_runtime().into_service().cors(cors);
+        let service = default_runtime().into_service().cors(cors).expect("origins that may be");
         for path in ["/", "/info", "/nowhere"] {
             let preflight = answer(call(&service, asked(Method::OPTIONS, path)).await).await;
             seen.expect("cors_preflight", 204, &preflight);

@@ -72,10 +72,15 @@ impl Place {
 
     /// The same, with variables in its environment.
     pub(super) fn serve_with(&self, args: &[&str], variables: &[(&str, &str)]) -> Served {
+        self.serve_at("127.0.0.1:0", args, variables)
+    }
+
+    /// The same, at an address.
+    pub(super) fn serve_at(&self, bind: &str, args: &[&str], variables: &[(&str, &str)]) -> Served {
         let mut child = self
             .command(args)
             .envs(variables.iter().copied())
-            .args(["--bind", "127.0.0.1:0"])
+            .args(["--bind", bind])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -116,6 +121,13 @@ impl Served {
         let stream = TcpStream::connect(&self.address).expect("it listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         stream
+    }
+
+    /// The address of something operators ask for.
+    pub(super) fn operators(&self, path: &str) -> String {
+        let line = self.banner.lines().find_map(|line| line.trim().strip_prefix("metrics"));
+        let url = line.unwrap_or_else(|| panic!("no address for operators: {}", self.banner)).trim();
+        format!("{}{path}", url.trim_end_matches("/metrics"))
     }
 
     /// The address of a route.
@@ -197,7 +209,7 @@ impl Served {
     }
 }
 
-async fn answer(request: reqwest::RequestBuilder) -> (u16, String) {
+pub(super) async fn answer(request: reqwest::RequestBuilder) -> (u16, String) {
     let response = request.timeout(PATIENCE).send().await.expect("a response");
     (response.status().as_u16(), response.text().await.expect("a body"))
 }

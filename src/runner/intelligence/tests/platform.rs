@@ -21,6 +21,7 @@ use crate::agui::{Event, Message, RunAgentInput};
 use crate::phoenix::{Dial, Dialled, Incoming, Outgoing, Unreachable};
 use crate::runner::intelligence::lock::Lock;
 use crate::runner::intelligence::{IntelligenceRunner, PlatformRun};
+use crate::runner::{RunMeter, RunPass};
 
 /// What the platform does with something it got.
 #[derive(Clone, Debug, PartialEq)]
@@ -133,6 +134,8 @@ impl Platform {
             input,
             headers: http::HeaderMap::new(),
             user_id: "u".into(),
+            meter: RunMeter::default(),
+            pass: RunPass::default(),
             lock: TestLock {
                 platform: self.clone(),
                 run: run.to_owned(),
