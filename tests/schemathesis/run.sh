@@ -47,5 +47,7 @@ pass() {
 memories=$'[runtime]\nexpose_memory_routes = true\n'
 pass everybody /api/copilotkit "$memories" --exclude-path / "$@"
 pass users /api/copilotkit "$memories"$'[users]\nheader = "x-user"\n' --exclude-path / --header "x-user: alice" "$@"
-pass strangers /api/copilotkit "$memories"$'[users]\nheader = "x-user"\n' --exclude-path / "$@"
+# Strangers are refused before the method is looked at.
+pass strangers /api/copilotkit "$memories"$'[users]\nheader = "x-user"\n' --exclude-path / \
+  --exclude-checks unsupported_method "$@"
 pass single /single $'[server]\nsingle_route_path = "/single"\n' --include-path / "$@"
