@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Holds the running binary against openapi.yaml: schemathesis sends what the document allows and what it forbids, and
-# wants documented answers, none of them a failure of the server. Needs Python 3.10 and the binary:
+# wants documented answers, none of them a failure of the server. Needs Python 3.11 and the binary:
 #   cargo build --release && tests/schemathesis/run.sh [SECONDS FOR EACH PASS]
 # Further arguments go to schemathesis, such as `--seed 7`.
 set -euo pipefail
