@@ -5,6 +5,9 @@
 pub mod access;
 pub mod agent;
 pub mod agui;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod http;
 pub mod intelligence;
 mod meter;

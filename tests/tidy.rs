@@ -110,6 +110,25 @@ fn the_house_follows_its_map() {
     assert!(broken.is_empty(), "\n{}", broken.join("\n"));
 }
 
+#[test]
+fn unsafe_code_is_forbidden_in_every_crate_of_ours() {
+    // By `forbid`, which no `allow` below it can lift. Libraries, programs, tests and examples of a package share its lints.
+    for manifest in ["Cargo.toml", "bench/Cargo.toml"] {
+        let text = fs::read_to_string(manifest).unwrap();
+        assert!(text.contains("[lints.rust]\nunsafe_code = \"forbid\"\n"), "{manifest}");
+    }
+    // A fuzz target is one line, a macro that has to be unsafe; what it calls is not.
+    assert!(fs::read_to_string("fuzz/src/lib.rs").unwrap().contains("#![forbid(unsafe_code)]"));
+    for target in rust_files(Path::new("fuzz/fuzz_targets")) {
+        let text = fs::read_to_string(&target).unwrap();
+        let code: Vec<&str> = text.lines().filter(|line| !line.is_empty() && !line.starts_with("//!")).collect();
+        assert!(
+            matches!(code[..], ["#![no_main]", call] if call.starts_with("libfuzzer_sys::fuzz_target!(")),
+            "{target:?}"
+        );
+    }
+}
+
 fn rust_files(dir: &Path) -> Vec<PathBuf> {
     let paths = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     paths

@@ -9,7 +9,6 @@ mod write;
 use std::fmt;
 
 use bytes::Bytes;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -17,6 +16,7 @@ use self::head::{Header, Text};
 pub use self::kind::EventKind;
 pub use self::write::EventWriter;
 pub(crate) use self::write::write_json_str;
+use super::raw::string_field;
 
 /// One AG-UI event: the bytes as they travel, and the few fields the runtime steers by.
 ///
@@ -96,12 +96,9 @@ impl Event {
     /// The type as it stands on the wire, also for unknown types.
     #[must_use]
     pub fn type_name(&self) -> String {
-        #[derive(Deserialize)]
-        struct Named {
-            r#type: String,
-        }
         match self.kind {
-            EventKind::Unknown => self.view::<Named>().map(|n| n.r#type).unwrap_or_default(),
+            // An event has a type, so there is one.
+            EventKind::Unknown => string_field(self.as_str(), "type").unwrap_or_default(),
             known => known.name().to_owned(),
         }
     }

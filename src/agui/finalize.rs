@@ -103,7 +103,7 @@ impl Finalizer {
         self.begun = true;
         match event.kind() {
             K::TextMessageStart => {
-                if let Some(id) = some_id(event.message_id()) {
+                if let Some(id) = event.message_id() {
                     let opened = self.next();
                     self.texts.insert(id.into(), opened);
                 }
@@ -112,7 +112,7 @@ impl Finalizer {
                 event.message_id().and_then(|id| self.texts.remove(id));
             }
             K::ToolCallStart => {
-                if let Some(id) = some_id(event.tool_call_id()) {
+                if let Some(id) = event.tool_call_id() {
                     let opened = self.next();
                     let call = self.calls.entry(id.into()).or_insert(Call { opened, ended: false, answered: false });
                     call.ended = false;
@@ -121,7 +121,7 @@ impl Finalizer {
             K::ToolCallEnd => self.settle(event.tool_call_id(), |call| call.ended = true),
             K::ToolCallResult => self.settle(event.tool_call_id(), |call| call.answered = true),
             K::ReasoningMessageStart | K::ReasoningStart => {
-                if let Some(id) = some_id(event.message_id()) {
+                if let Some(id) = event.message_id() {
                     let opened = self.next();
                     self.reasoning.insert((event.kind(), id.into()), opened);
                 }
@@ -181,6 +181,9 @@ impl Finalizer {
         } else {
             let (message, code) = why.into_error();
             let words = Words { status: "error", reason: "missing_terminal_event", message: &message };
+            // Upstream passes over empty ids, as clients may before a `RUN_ERROR`. Before a `RUN_FINISHED` they may not.
+            self.texts.remove("");
+            self.calls.remove("");
             self.close_streams(&words, &mut out);
             out.push(Event::run_error(&message, code));
         }
@@ -274,10 +277,6 @@ impl Words<'_> {
             .text("content", &content)
             .finish()
     }
-}
-
-fn some_id(id: Option<&str>) -> Option<&str> {
-    id.filter(|id| !id.is_empty())
 }
 
 /// The key of a step: who started it, and its name.

@@ -153,7 +153,7 @@ impl SseParser {
             Some([b':', ..]) => line.slice(5..),
             _ => return Ok(None),
         };
-        self.check(self.data.len() + value.len())?;
+        self.check(self.data.len_before_next() + value.len())?;
         self.data.add(value);
         Ok(None)
     }
@@ -164,11 +164,12 @@ impl SseParser {
 }
 
 impl Data {
-    fn len(&self) -> usize {
+    /// The bytes before those of the next line, its line feed included.
+    fn len_before_next(&self) -> usize {
         match self {
             Data::None => 0,
-            Data::One(line) => line.len(),
-            Data::Several(lines) => lines.len(),
+            Data::One(line) => line.len() + 1,
+            Data::Several(lines) => lines.len() + 1,
         }
     }
 
@@ -284,6 +285,9 @@ mod tests {
             assert_eq!(fits(b"data: 0123456789\n\n", size), Ok(()));
             assert_eq!(fits(b"data: 01234567890\n\n", size), Err(EventTooLarge { limit: 10 }));
             assert!(fits(b"data: 01234\ndata: 567890\ndata: 123456789\n\n", size).is_err());
+            // The line feed between two lines is the event's as well.
+            assert_eq!(fits(b"data: 01234\ndata: 6789\n\n", size), Ok(()));
+            assert!(fits(b"data: 01234\ndata: 67890\n\n", size).is_err());
             assert!(fits(b": 01234567890123456789012345678901234567890", size).is_err());
         }
     }

@@ -7,6 +7,8 @@ mod cors;
 mod error;
 mod fields;
 mod forward;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod handler;
 mod hooks;
 mod limits;

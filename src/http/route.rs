@@ -255,6 +255,11 @@ fn has_broken_escape(segment: &str) -> bool {
     segment.match_indices('%').any(|(at, _)| !is_hex(at + 1) || !is_hex(at + 2))
 }
 
+/// The route of a request's path at a mount with this base path.
+pub(super) fn at_mount(base: &str, path: &str) -> Option<Route> {
+    Route::of_path(below_base(base, &without_dots(path))?)
+}
+
 /// The part of `path` below `base`: the path must start with it and go on with `/` or end there.
 /// An empty base, or `/`, is above everything.
 pub(super) fn below_base<'p>(base: &str, path: &'p str) -> Option<&'p str> {

@@ -3,6 +3,8 @@
 
 mod client;
 mod frame;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod socket;
 
 pub(crate) use client::{News, Options, PushRef};

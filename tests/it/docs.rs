@@ -57,6 +57,16 @@ fn error_codes_are_those_of_the_api() {
 }
 
 #[test]
+fn the_threat_model_names_every_route() {
+    let page = fs::read_to_string("SECURITY.md").unwrap();
+    for (name, path, methods) in copilotkit_runtime::http::Route::table() {
+        for method in methods {
+            assert!(page.contains(&format!("`{method} {path}`")), "{name}: {method} {path}");
+        }
+    }
+}
+
+#[test]
 fn links_lead_to_files() {
     let mut pages = files(Path::new("docs"), "md");
     let top = fs::read_dir(".").unwrap().map(|entry| entry.unwrap().path());

@@ -30,6 +30,14 @@ fn any_event() -> impl Strategy<Value = (String, Map<String, Value>)> {
     )
 }
 
+#[test]
+fn of_a_repeated_type_the_last_counts() {
+    let event = Event::parse(r#"{"type":"RUN_STARTED","a":1,"type":"\u0058_1"}"#).unwrap();
+    assert_eq!((event.kind(), event.type_name()), (EventKind::Unknown, "X_1".to_owned()));
+    let event = Event::parse(r#"{"type":"X","type":"RUN_STARTED"}"#).unwrap();
+    assert_eq!((event.kind(), event.type_name()), (EventKind::RunStarted, "RUN_STARTED".to_owned()));
+}
+
 proptest! {
     #[test]
     fn header_tells_what_the_json_says((text, fields) in any_event()) {

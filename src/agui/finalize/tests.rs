@@ -159,3 +159,14 @@ fn stop_closes_steps_and_subagents() {
     // Nothing forbids a RUN_ERROR.
     assert_eq!(close(&events, Ending::Incomplete), [INCOMPLETE_ERROR]);
 }
+
+#[test]
+fn stop_closes_what_has_an_empty_id() {
+    let events = [Event::run_started("t", "r"), Event::text_start(""), Event::tool_start("", "f", None)];
+    assert_eq!(
+        close(&events, Ending::Stopped)[..2],
+        [r#"{"type":"TEXT_MESSAGE_END","messageId":""}"#, r#"{"type":"TOOL_CALL_END","toolCallId":""}"#]
+    );
+    // Clients let a failed run end with messages open, and upstream passes over these.
+    assert_eq!(close(&events, Ending::Incomplete), [INCOMPLETE_ERROR]);
+}

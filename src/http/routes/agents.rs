@@ -116,7 +116,7 @@ fn last_seen(head: &Parts, body: &[u8]) -> Option<String> {
 }
 
 /// The run a stop names: none for an empty body or `{}`.
-fn stop_target(body: &[u8]) -> Result<Option<String>, ApiError> {
+pub(super) fn stop_target(body: &[u8]) -> Result<Option<String>, ApiError> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok(None);
     }

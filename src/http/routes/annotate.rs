@@ -22,7 +22,7 @@ pub(super) async fn annotate(face: &Face, caller: &Caller, body: Body) -> Result
 }
 
 /// The note a body describes.
-fn note_of(body: &[u8]) -> Result<Annotation, InvalidNote> {
+pub(super) fn note_of(body: &[u8]) -> Result<Annotation, InvalidNote> {
     let text = fields::text(body);
     let names = ["threadId", "type", "payload", "clientEventId", "occurredAt"];
     let [thread_id, kind, payload, event_id, at] = fields::read(&text, names).map_err(|NotJson| InvalidNote::Body)?;

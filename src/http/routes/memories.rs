@@ -66,7 +66,7 @@ async fn new_memory(face: &Face, body: Body) -> Result<NewMemory, ApiError> {
 }
 
 /// The memory a body describes.
-fn memory_of(body: &[u8]) -> Result<NewMemory, InvalidMemory> {
+pub(super) fn memory_of(body: &[u8]) -> Result<NewMemory, InvalidMemory> {
     let text = fields::text(body);
     let names = ["content", "kind", "scope", "sourceThreadIds"];
     let [content, kind, scope, threads] = fields::read(&text, names).map_err(|NotJson| InvalidMemory::Body)?;
@@ -87,7 +87,7 @@ fn memory_of(body: &[u8]) -> Result<NewMemory, InvalidMemory> {
 }
 
 /// The search a body describes.
-fn recall_of(body: &[u8]) -> Result<Recall, InvalidMemory> {
+pub(super) fn recall_of(body: &[u8]) -> Result<Recall, InvalidMemory> {
     let text = fields::text(body);
     let names = ["query", "limit", "scope"];
     let [query, limit, scope] = fields::read(&text, names).map_err(|NotJson| InvalidMemory::Body)?;

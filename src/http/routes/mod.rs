@@ -20,9 +20,11 @@ use http::request::Parts;
 
 use super::body::{self, Body, Request, Response};
 use super::error::ApiError;
+#[cfg(feature = "fuzzing")]
+use super::fields;
 use super::handler::Face;
 use super::limits;
-use super::route::{Route, below_base, without_dots};
+use super::route::{Route, at_mount, below_base};
 use super::single_route::{self, Envelope, EnvelopeError, is_envelope};
 use crate::runtime::Caller;
 
@@ -81,9 +83,7 @@ pub(super) async fn route(face: &Face, request: Request) -> Result<(Target, Requ
 
 /// The route of a path, if it exists here.
 fn find(face: &Face, base: Option<&str>, path: &str) -> Result<Route, ApiError> {
-    let path = without_dots(path);
-    let rest = below_base(base.unwrap_or(""), &path).ok_or(ApiError::NotFound)?;
-    let route = Route::of_path(rest).ok_or(ApiError::NotFound)?;
+    let route = at_mount(base.unwrap_or(""), path).ok_or(ApiError::NotFound)?;
     if route.is_memory() && !face.runtime.memory_routes_exposed() {
         return Err(ApiError::NotFound);
     }
@@ -165,6 +165,18 @@ pub(super) async fn handle(
         }
         Route::DebugEvents => Ok(debug::debug_events(face.runtime.debug_feed(), caller()?, face.runtime.keep_alive())),
     }
+}
+
+/// Reads a body, or a query, as each route does that reads one itself.
+#[cfg(feature = "fuzzing")]
+pub(super) fn read_bodies(body: &[u8]) {
+    let _ = agents::stop_target(body);
+    let _ = threads::change(body);
+    let _ = threads::listing(&fields::text(body));
+    let _ = memories::memory_of(body);
+    let _ = memories::recall_of(body);
+    let _ = annotate::note_of(body);
+    let _ = transcribe::audio_of_json(body);
 }
 
 /// Refuses who names an agent that is not for them, whether there is one or not.

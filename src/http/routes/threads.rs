@@ -79,7 +79,7 @@ pub(super) async fn subscribe(face: &Face, caller: &Caller) -> Result<Response, 
 }
 
 /// The threads a query asks for. Of a parameter that is there twice, the first counts; empty ones are none.
-fn listing(query: &str) -> Result<Listing, InvalidThreadRequest> {
+pub(super) fn listing(query: &str) -> Result<Listing, InvalidThreadRequest> {
     let parameter = |wanted: &str| {
         let found = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == wanted);
         found.map(|(_, value)| value.into_owned()).filter(|value| !value.is_empty())
@@ -107,7 +107,7 @@ fn agent_id(body: &[u8]) -> Result<String, InvalidThreadRequest> {
 }
 
 /// What a body asks to change.
-fn change(body: &[u8]) -> Result<(String, ThreadChange), InvalidThreadRequest> {
+pub(super) fn change(body: &[u8]) -> Result<(String, ThreadChange), InvalidThreadRequest> {
     let agent_id = agent_id(body)?;
     let text = fields::text(body);
     let [name, archived] = fields::read(&text, ["name", "archived"]).map_err(not_json)?;

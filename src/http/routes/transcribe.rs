@@ -58,7 +58,7 @@ const AUDIO_TYPES: &[&str] =
 
 /// The rows of the contract's table that are ever produced.
 #[derive(Debug, PartialEq, Eq)]
-enum Failure {
+pub(super) enum Failure {
     NotConfigured,
     Request(&'static str),
     Format(String),
@@ -136,7 +136,7 @@ async fn audio_of_form(content_type: &str, body: Bytes) -> Result<Audio, Failure
     Ok(Audio { bytes, filename: or_unnamed(filename), mime_type })
 }
 
-fn audio_of_json(body: &[u8]) -> Result<Audio, Failure> {
+pub(super) fn audio_of_json(body: &[u8]) -> Result<Audio, Failure> {
     let text = fields::text(body);
     let found = fields::read(&text, ["audio", "mimeType", "filename"]).map_err(|_| Failure::Request(NO_JSON))?;
     let [audio, mime_type, filename] = found.map(|json| json.and_then(fields::string).filter(|text| !text.is_empty()));

@@ -115,6 +115,25 @@ fn recorded_inputs_are_taken_as_the_document_says() {
     assert!(taken > 100 && refused > 8, "only {taken} and {refused} inputs");
 }
 
+/// Nor does an empty id, address or text of the old form of attachments count for the schema.
+#[test]
+fn attachments_that_point_nowhere_are_refused_as_the_document_says() {
+    for (part, fits) in [
+        (json!({"id": "a"}), true),
+        (json!({"id": "", "url": "u"}), true),
+        (json!({"id": "", "url": "", "data": ""}), false),
+        (json!({}), false),
+    ] {
+        let mut part = part;
+        part["type"] = "binary".into();
+        part["mimeType"] = "text/plain".into();
+        let message = json!({"id": "m", "role": "user", "content": [part]});
+        let body = json!({"threadId": "t", "runId": "r", "messages": [message]});
+        assert_eq!(RunAgentInput::parse(body.to_string().as_bytes()).is_ok(), fits, "{body}");
+        assert_eq!(document().schema_problems(&named("RunAgentInput"), &body).count() == 0, fits, "{body}");
+    }
+}
+
 /// Every recorded exchange, with the name of its case and how the server was set up.
 fn each_exchange(mut visit: impl FnMut(&str, &Value, &Value)) {
     for file in fs::read_dir("tests/captures/rest-sse").unwrap().map(|entry| entry.unwrap().path()) {
