@@ -1,6 +1,7 @@
 // An agent of Mastra behind one AG-UI endpoint. Any agent of `@ag-ui/client` in JavaScript is served in the same way.
 //
-//     npm install --legacy-peer-deps @mastra/core @mastra/client-js @ag-ui/mastra @ag-ui/client @ag-ui/core
+//     npm install --no-save --legacy-peer-deps @mastra/core @mastra/client-js @ag-ui/mastra \
+//       @ag-ui/client@0.0.59 @ag-ui/core@0.0.59
 //     node mastra_agent.mjs
 //     copilotkit-runtime --agent http://127.0.0.1:8002/
 

@@ -4,6 +4,8 @@ mod agents;
 mod checks;
 mod cors;
 mod intelligence;
+#[cfg(test)]
+mod reference;
 mod runner;
 mod server;
 #[cfg(test)]

@@ -1,13 +1,13 @@
 use super::*;
 use crate::intelligence::MemoryAccess;
 
-const EXAMPLE: &str = include_str!("../../../copilotkit.example.toml");
+pub(super) const EXAMPLE: &str = include_str!("../../../copilotkit.example.toml");
 
 fn env(name: &str) -> Option<String> {
     matches!(name, "AGENT_TOKEN" | "OPENAI_API_KEY" | "COPILOTKIT_INTELLIGENCE_API_KEY").then(|| "s3cret".to_owned())
 }
 
-fn load(text: &str) -> Result<Config, Vec<Problem>> {
+pub(super) fn load(text: &str) -> Result<Config, Vec<Problem>> {
     load_with(text, &[])
 }
 
@@ -24,19 +24,21 @@ fn problems(text: &str) -> Vec<String> {
 }
 
 /// The example with every setting switched on, but for the table that excludes others.
-fn uncommented() -> String {
+pub(super) fn uncommented() -> String {
     let whole = uncommented_whole();
     let (before, rest) = whole.split_once("[intelligence]").expect("the table");
     let (_, after) = rest.split_once("[cors]").expect("the table behind it");
     format!("{before}[cors]{after}")
 }
 
+/// Whether a line of the example is a setting or a table, and not a word about one.
+pub(super) fn is_setting(line: &str) -> bool {
+    let key = line.split(" = ").next().unwrap_or_default();
+    line.starts_with('[')
+        || (line.contains(" = ") && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b == b'2'))
+}
+
 fn uncommented_whole() -> String {
-    let is_setting = |line: &str| {
-        let key = line.split(" = ").next().unwrap_or_default();
-        line.starts_with('[')
-            || (line.contains(" = ") && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b == b'2'))
-    };
     let lines = EXAMPLE.lines().map(|line| match line.strip_prefix("# ") {
         Some(setting) if is_setting(setting) => setting,
         _ => line,
@@ -65,7 +67,7 @@ fn example_shows_the_defaults() {
 
 impl Config {
     /// The example names what is allowed where the default leaves it to the library.
-    fn with_methods_named(mut self) -> Config {
+    pub(super) fn with_methods_named(mut self) -> Config {
         let methods = ["GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "OPTIONS"];
         self.cors.allow_methods = Some(methods.map(str::to_owned).to_vec());
         self.cors.allow_headers = Some(vec!["*".to_owned()]);
