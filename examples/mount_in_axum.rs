@@ -23,7 +23,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let app = Router::new()
         .route("/", get(async |State(shop): State<Arc<Shop>>| format!("Welcome to {}", shop.name)))
-        .nest_service("/api/copilotkit", runtime.into_service().cors(Cors::any()))
+        .nest_service("/api/copilotkit", runtime.into_service().cors(Cors::any())?)
         .with_state(Arc::new(Shop { name: "the shop" }));
 
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;

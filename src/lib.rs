@@ -1,18 +1,25 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
+#[cfg(feature = "jwt")]
+pub mod access;
 pub mod agent;
 pub mod agui;
 pub mod http;
 pub mod intelligence;
+mod meter;
 mod phoenix;
 pub mod runner;
 mod runtime;
 #[cfg(feature = "server")]
 pub mod server;
+mod trace;
 pub mod transcription;
 
-pub use runtime::{A2ui, BuildError, Builder, CopilotRuntime, IdentifyError, KeptByPlatform, KeptHere, User};
+pub use runtime::{
+    A2ui, Allow, BuildError, Builder, Check, Claims, CopilotRuntime, IdentifyError, KeptByPlatform, KeptHere, LiveNow,
+    METRICS_CONTENT_TYPE, Readiness, Status, User,
+};
 
 /// The programs in the book are compiled, as those of the README are.
 #[cfg(all(doctest, feature = "sqlite"))]

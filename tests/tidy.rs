@@ -6,13 +6,19 @@ use std::path::{Path, PathBuf};
 /// A room and the rooms it may name.
 const ROOMS: &[(&str, &[&str])] = &[
     ("agui", &[]),
-    ("agent", &["agui"]),
+    // Counters that others touch; what they mean, those know.
+    ("meter", &[]),
+    // W3C Trace Context, and the spans it continues.
+    ("trace", &[]),
+    ("agent", &["agui", "trace"]),
     ("transcription", &[]),
     ("phoenix", &[]),
     ("intelligence", &[]),
-    ("runner", &["agui", "agent", "intelligence", "phoenix"]),
-    ("runtime", &["agui", "agent", "intelligence", "runner", "transcription"]),
-    ("http", &["agui", "agent", "intelligence", "runner", "runtime", "transcription"]),
+    ("runner", &["agui", "agent", "intelligence", "meter", "phoenix"]),
+    ("runtime", &["agui", "agent", "intelligence", "meter", "runner", "transcription"]),
+    // Makes users of what requests show; it sees their heads alone.
+    ("access", &["runtime"]),
+    ("http", &["agui", "agent", "intelligence", "runner", "runtime", "trace", "transcription"]),
 ];
 
 /// A name and the only paths under `src/` where it may stand.
@@ -20,7 +26,16 @@ const HOMES: &[(&str, &[&str])] = &[
     ("axum::", &["server"]),
     (
         "reqwest::",
-        &["agent/http", "agent/mcp/server", "agent/mcp/session", "intelligence", "phoenix/socket", "transcription"],
+        &[
+            "access/jwt/fetch",
+            "agent/http",
+            "agent/mcp/server",
+            "agent/mcp/session",
+            "intelligence",
+            "phoenix/socket",
+            "server/commands/status",
+            "transcription",
+        ],
     ),
     ("tokio_tungstenite::", &["phoenix/socket"]),
     ("env::var", &["server"]),
@@ -31,10 +46,22 @@ const HOMES: &[(&str, &[&str])] = &[
     ("ThreadKey", &["runner", "runtime", "server"]),
     ("Owner::", &["runner", "runtime/users", "server"]),
     ("sha2::", &["runner/sqlite"]),
+    ("opentelemetry", &["server/otlp", "trace"]),
+    // What is counted is counted without it: it only writes down what was counted.
+    ("prometheus_client::", &["runtime/metrics"]),
+    ("jsonwebtoken::", &["access/jwt"]),
+    // Hashes and compares keys, and looks at public ones before a token comes.
+    ("aws_lc_rs::", &["access"]),
 ];
 
 /// Paths without clock, chance or async runtime.
 const PURE: &[&str] = &[
+    "access/cross_site",
+    "access/jwt/claims",
+    "access/jwt/jwks",
+    "access/jwt/refresh.rs",
+    "access/jwt/token",
+    "access/presented",
     "agent/mcp/toolbox",
     "agent/mcp/turns",
     "agui/",

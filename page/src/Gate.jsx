@@ -23,7 +23,7 @@ export function Gate() {
 async function meet(signal) {
   const [info] = await Promise.all([
     ask("/info", { signal }),
-    // `/info` answers everybody; this only who is known. That threads are not listed is no reason to stay out.
+    // `/info` may answer everybody; this only who is known. That threads are not listed is no reason to stay out.
     ask("/threads?limit=1", { signal }).catch((refusal) => {
       if (refusal.status !== 422) throw refusal;
     }),
@@ -39,8 +39,8 @@ function Problem({ problem, retry }) {
       <p>{problem.message}.</p>
       {isStranger && (
         <p>
-          This runtime tells its users apart, and nothing in the request of your browser says who you are. Open the page at the
-          address of the proxy that signs people in, not at the runtime’s own.
+          This runtime tells its users apart, and nothing good in the request of your browser says who you are. Sign in where
+          you get your session cookie, or open the page at the address of the proxy that signs people in.
         </p>
       )}
       <p>

@@ -16,6 +16,7 @@ use url::Url;
 
 use super::answer::{Answer, Watch, root};
 use super::{Agent, AgentCall, AgentError, AgentHeaders, EventStream, InvalidHeader};
+use crate::trace;
 
 /// An agent behind HTTP: posts the input and reads the events of the answer, server-sent or binary
 /// (rest-sse.md chapter 12.6).
@@ -182,6 +183,7 @@ impl HttpAgent {
         let mut headers = self.headers.request_headers(&call.headers);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+        trace::hand_on(&mut headers);
         Ok(self.client()?.post(self.url.clone()).headers(headers).body(call.input.to_json()))
     }
 }

@@ -33,10 +33,24 @@ use super::body::{Body, Response};
 pub struct Cors {
     origin: AllowOrigin,
     credentials: bool,
+    /// Whether credentials and every origin may go together.
+    is_forced: bool,
     methods: HeaderValue,
     headers: HeaderValue,
     expose: Option<HeaderValue>,
     max_age: Option<HeaderValue>,
+}
+
+/// Why a service does not take settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CorsError {
+    /// Every page anybody visits could use the runtime as they, and read the answers.
+    #[error(
+        "credentials for every origin would let any page of the web use the runtime as whoever visits it: name the \
+         origins, or say `dangerously_allow_credentials_from_any_origin`"
+    )]
+    CredentialsFromAnyOrigin,
 }
 
 type OriginFn = dyn Fn(&str) -> Option<String> + Send + Sync;
@@ -65,6 +79,7 @@ impl Cors {
         Cors {
             origin: AllowOrigin::Any,
             credentials: false,
+            is_forced: false,
             methods: HeaderValue::from_static("GET, HEAD, PUT, POST, DELETE, PATCH, OPTIONS"),
             headers: ANY,
             expose: None,
@@ -95,7 +110,7 @@ impl Cors {
     }
 
     /// Asks for each request's origin which one to allow. Requests without an origin are not asked about and
-    /// get no headers.
+    /// get no headers. With credentials, the answer `*` allows nobody.
     #[must_use]
     pub fn origin_fn<F>(mut self, allowed: F) -> Cors
     where
@@ -105,12 +120,30 @@ impl Cors {
         self
     }
 
-    /// Lets browsers send cookies and other credentials. Where every origin is allowed, the request's own is
-    /// named instead of `*`, which browsers would refuse.
+    /// Lets browsers send cookies and other credentials, from origins that are named: a service takes them for every
+    /// origin only with [`Cors::dangerously_allow_credentials_from_any_origin`].
     #[must_use]
     pub fn credentials(mut self, allowed: bool) -> Cors {
         self.credentials = allowed;
         self
+    }
+
+    /// Lets every page of the web use the runtime with the cookies of whoever visits it, and read the answers. Instead
+    /// of `*`, which browsers would refuse, the request's own origin is named. Only for a runtime that whoever reaches
+    /// it may use anyway.
+    #[must_use]
+    pub fn dangerously_allow_credentials_from_any_origin(mut self) -> Cors {
+        self.credentials = true;
+        self.is_forced = true;
+        self
+    }
+
+    /// Whether the settings are ones a service takes.
+    pub(super) fn check(&self) -> Result<(), CorsError> {
+        match self.origin {
+            AllowOrigin::Any if self.credentials && !self.is_forced => Err(CorsError::CredentialsFromAnyOrigin),
+            _ => Ok(()),
+        }
     }
 
     /// The methods a preflight names. Default: every one the runtime answers, and a few more.
@@ -200,8 +233,12 @@ impl Cors {
                 header_value(&answer)?
             }
         };
-        // Browsers refuse `*` with credentials; without an origin there is nothing to name instead.
-        if self.credentials && allowed == ANY { header_value(origin?) } else { Some(allowed) }
+        match self.credentials && allowed == ANY {
+            // Browsers refuse `*` with credentials; without an origin there is nothing to name instead.
+            true if self.is_forced => header_value(origin?),
+            true => None,
+            false => Some(allowed),
+        }
     }
 }
 
@@ -328,7 +365,7 @@ mod tests {
 
     #[test]
     fn credentials_turn_the_star_into_the_origin_or_nothing() {
-        let cors = Cors::any().credentials(true);
+        let cors = Cors::any().dangerously_allow_credentials_from_any_origin();
         let wanted = [
             "access-control-allow-credentials: true",
             "access-control-allow-origin: https://app.example.com",
@@ -336,8 +373,21 @@ mod tests {
         ];
         assert_eq!(applied(&cors, APP), wanted);
         assert!(applied(&cors, None).is_empty());
-        let star = Cors::any().origin_fn(|_| Some("*".into())).credentials(true);
-        assert_eq!(applied(&star, APP), wanted);
+        let star = Cors::any().origin_fn(|_| Some("*".into()));
+        assert_eq!(applied(&star.clone().dangerously_allow_credentials_from_any_origin(), APP), wanted);
+        assert!(applied(&star.credentials(true), APP).is_empty());
+    }
+
+    #[test]
+    fn credentials_for_every_origin_must_be_forced() {
+        for any in [Cors::any(), Cors::any().origin("*"), Cors::any().origin("")] {
+            assert_eq!(any.check(), Ok(()));
+            let any = any.credentials(true);
+            assert_eq!(any.check(), Err(CorsError::CredentialsFromAnyOrigin));
+            assert!(applied(&any, APP).is_empty(), "and nothing is reflected");
+            assert_eq!(any.clone().origins(["https://app.example.com"]).check(), Ok(()));
+            assert_eq!(any.dangerously_allow_credentials_from_any_origin().check(), Ok(()));
+        }
     }
 
     #[test]

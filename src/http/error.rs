@@ -1,6 +1,7 @@
 //! Every error body the HTTP face sends, and the one place where errors become responses
 //! (rest-sse.md chapter 4).
 
+mod access;
 mod memories;
 mod platform;
 
@@ -33,6 +34,9 @@ pub(super) enum ApiError {
     MethodNotAllowed { allowed: &'static [Method], route: Option<Route> },
     #[error("no agent `{0}`")]
     AgentNotFound(String),
+    /// The caller may not use it, whether there is one or not.
+    #[error("the agent `{0}` is not for this caller")]
+    AgentForbidden(String),
     #[error(transparent)]
     InvalidInput(#[from] InvalidInput),
     #[error(transparent)]
@@ -121,6 +125,7 @@ impl ApiError {
                 StatusCode::NOT_FOUND,
                 &json!({"error": "Agent not found", "message": format!("Agent '{name}' does not exist")}),
             ),
+            ApiError::AgentForbidden(name) => access::forbidden(&format!("Agent '{name}' is not for you")),
             ApiError::InvalidInput(invalid) => invalid_body(&invalid.to_string()),
             ApiError::Body(ReadError::TooLarge(limit)) => reply(
                 StatusCode::PAYLOAD_TOO_LARGE,
@@ -135,7 +140,7 @@ impl ApiError {
             }
             ApiError::InvalidStop => reply(StatusCode::BAD_REQUEST, &json!({"error": "Invalid stop request"})),
             ApiError::InvalidRunId => reply(StatusCode::BAD_REQUEST, &json!({"error": "Invalid runId"})),
-            ApiError::NoCaller(no_caller) => without_caller(&no_caller),
+            ApiError::NoCaller(no_caller) => access::without_caller(&no_caller),
             ApiError::ThreadNotFound => reply(StatusCode::NOT_FOUND, &json!({"error": "Thread not found"})),
             ApiError::InvalidThreadRequest(InvalidThreadRequest::Body(details)) => invalid_body(&details),
             ApiError::InvalidThreadRequest(invalid) => {
@@ -193,27 +198,6 @@ impl From<RunnerError> for ApiError {
 pub(super) fn internal(cause: &BoxError) -> Response {
     tracing::error!(error = %cause, "the request failed");
     reply(StatusCode::INTERNAL_SERVER_ERROR, &json!({"error": "internal_error"}))
-}
-
-/// The answer to a request that must have a caller (intelligence.md 2.1).
-fn without_caller(no_caller: &NoCaller) -> Response {
-    let (status, body) = match no_caller {
-        NoCaller::Unauthenticated => (
-            StatusCode::UNAUTHORIZED,
-            json!({"error": "Unauthorized", "message": "The request does not say who sends it; sign in first"}),
-        ),
-        NoCaller::InvalidId => (StatusCode::BAD_REQUEST, json!({"error": "identifyUser must return a valid user id"})),
-        NoCaller::InvalidName => {
-            (StatusCode::BAD_REQUEST, json!({"error": "identifyUser must return a valid user name"}))
-        }
-        NoCaller::Failed(_) => (StatusCode::INTERNAL_SERVER_ERROR, json!({"error": "Failed to identify user"})),
-    };
-    match no_caller {
-        NoCaller::Unauthenticated => tracing::debug!("a request without a user was refused"),
-        // What the application's callback did wrong, the client cannot mend.
-        fault => tracing::error!(error = %fault, "the user of a request could not be identified"),
-    }
-    reply(status, &body)
 }
 
 fn invalid_body(details: &str) -> Response {

@@ -1,11 +1,13 @@
 //! Which headers of a request an agent gets to see (rest-sse.md chapter 7).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
+use crate::trace;
+
 /// Which inbound headers go on to agents. By default `authorization` and `x-*`, without those that proxies
-/// and hosting platforms add.
+/// and hosting platforms add. `traceparent` and `tracestate` go on as well, whatever is allowed, unless they are denied.
 ///
 /// Names are compared without case; blank entries are ignored.
 ///
@@ -23,6 +25,8 @@ pub struct ForwardPolicy {
     deny: Vec<String>,
     deny_prefixes: Vec<String>,
     use_default_denylist: bool,
+    /// Whether nothing is forwarded but what is allowed.
+    is_closed: bool,
 }
 
 /// What infrastructure stamps on requests: it would tell agents about the network, or hand them a platform's key.
@@ -46,7 +50,13 @@ const DENIED_PREFIXES: &[&str] = &["x-amz-", "x-azure-", "x-fastly-", "x-vercel-
 
 impl Default for ForwardPolicy {
     fn default() -> ForwardPolicy {
-        ForwardPolicy { allow: Vec::new(), deny: Vec::new(), deny_prefixes: Vec::new(), use_default_denylist: true }
+        ForwardPolicy {
+            allow: Vec::new(),
+            deny: Vec::new(),
+            deny_prefixes: Vec::new(),
+            use_default_denylist: true,
+            is_closed: false,
+        }
     }
 }
 
@@ -55,6 +65,19 @@ impl ForwardPolicy {
     #[must_use]
     pub fn new() -> ForwardPolicy {
         ForwardPolicy::default()
+    }
+
+    /// Forwards nothing at all.
+    ///
+    /// ```
+    /// use copilotkit_runtime::http::ForwardPolicy;
+    ///
+    /// // One header, and no other.
+    /// let tenant = ForwardPolicy::nothing().allow(["x-tenant"]);
+    /// ```
+    #[must_use]
+    pub fn nothing() -> ForwardPolicy {
+        ForwardPolicy { is_closed: true, ..ForwardPolicy::default() }
     }
 
     /// Forwards these headers and no others. Takes the built-in deny list out of play, since what is named
@@ -106,11 +129,33 @@ impl ForwardPolicy {
         };
         let allow: HashSet<String> = tidy(&self.allow).into_iter().collect();
         Resolved {
-            allow: (!allow.is_empty()).then_some(allow),
+            allow: (self.is_closed || !allow.is_empty()).then_some(allow),
             deny: tidy(&self.deny).into_iter().collect(),
             deny_prefixes: tidy(&self.deny_prefixes),
             use_default_denylist: self.use_default_denylist,
         }
+    }
+}
+
+/// The policies of a service.
+#[derive(Clone, Debug)]
+pub(super) struct Forwarding {
+    /// For every agent without one of its own.
+    pub(super) all: Resolved,
+    /// For single agents.
+    pub(super) of: HashMap<String, Resolved>,
+}
+
+impl Default for Forwarding {
+    fn default() -> Forwarding {
+        Forwarding { all: ForwardPolicy::default().resolve(), of: HashMap::new() }
+    }
+}
+
+impl Forwarding {
+    /// The policy of an agent.
+    pub(super) fn to(&self, agent_id: &str) -> &Resolved {
+        self.of.get(agent_id).unwrap_or(&self.all)
     }
 }
 
@@ -143,12 +188,28 @@ impl Resolved {
             };
             forwarded.insert(name.clone(), value);
         }
+        self.add_trace(inbound, &mut forwarded);
         forwarded
+    }
+
+    /// The trace the request belongs to goes on, whatever else does, unless that is denied.
+    fn add_trace(&self, inbound: &HeaderMap, forwarded: &mut HeaderMap) {
+        let parent = trace::parent(inbound).filter(|_| !self.denies(trace::TRACEPARENT.as_str()));
+        forwarded.remove(trace::TRACEPARENT);
+        let Some(parent) = parent else { return drop(forwarded.remove(trace::TRACESTATE)) };
+        forwarded.insert(trace::TRACEPARENT, parent.clone());
+        if !self.denies(trace::TRACESTATE.as_str()) && !forwarded.contains_key(trace::TRACESTATE) {
+            forwarded.extend(inbound.get_all(trace::TRACESTATE).iter().map(|state| (trace::TRACESTATE, state.clone())));
+        }
+    }
+
+    fn denies(&self, name: &str) -> bool {
+        self.deny.contains(name) || self.deny_prefixes.iter().any(|prefix| name.starts_with(prefix))
     }
 
     fn passes(&self, name: &HeaderName) -> bool {
         let text = name.as_str();
-        if self.deny.contains(text) || self.deny_prefixes.iter().any(|prefix| text.starts_with(prefix)) {
+        if self.denies(text) {
             return false;
         }
         if let Some(allow) = &self.allow {
@@ -231,6 +292,28 @@ mod tests {
     fn own_deny_lists_extend_the_built_in_one() {
         let policy = ForwardPolicy::new().deny(["Authorization"]).deny_prefixes(["x-c"]);
         assert_eq!(forwarded(&policy), ["x-api-key", "x-forwarded-prefix", "x-static"]);
+    }
+
+    #[test]
+    fn the_trace_goes_on_unless_it_is_denied() {
+        let inbound: HeaderMap = [
+            ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+            ("tracestate", "a=1"),
+            ("tracestate", "b=2"),
+        ]
+        .into_iter()
+        .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+        .collect();
+        let cookies = ForwardPolicy::new().allow(["cookie"]);
+        for policy in [ForwardPolicy::new(), cookies.clone()] {
+            let forwarded = policy.resolve().forwarded(&inbound);
+            assert_eq!(forwarded["traceparent"], inbound["traceparent"]);
+            assert_eq!(forwarded.get_all("tracestate").iter().collect::<Vec<_>>(), ["a=1", "b=2"]);
+        }
+        let denied = |name| cookies.clone().deny([name]).resolve().forwarded(&inbound);
+        assert!(denied("Traceparent").is_empty());
+        assert!(denied("tracestate").contains_key("traceparent") && !denied("tracestate").contains_key("tracestate"));
+        assert!(cookies.deny_prefixes(["trace"]).resolve().forwarded(&inbound).is_empty());
     }
 
     #[test]

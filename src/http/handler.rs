@@ -12,16 +12,19 @@ use futures_util::future::BoxFuture;
 use http::Method;
 use http::header::ORIGIN;
 use tower::Service;
+use tracing::field::Empty;
+use tracing::{Instrument, Span, error_span};
 
 use super::body::{Body, Request, Response};
-use super::cors::Cors;
+use super::cors::{Cors, CorsError};
 use super::error::{ApiError, internal};
-use super::forward::{ForwardPolicy, Resolved};
+use super::forward::{ForwardPolicy, Forwarding};
 use super::hooks::{BoxError, Finished, HookContext, Hooks, Interrupt};
 use super::observe::observed;
 use super::route::Route;
 use super::routes;
 use crate::runtime::{CopilotRuntime, Mount};
+use crate::trace;
 
 /// The largest request body accepted unless [`CopilotService::body_limit`] says otherwise: room for a
 /// conversation with a few attached pictures.
@@ -43,7 +46,7 @@ pub(super) struct Face {
     pub(super) runtime: CopilotRuntime,
     pub(super) base_path: Option<String>,
     pub(super) mount: Mount,
-    pub(super) forwarding: Resolved,
+    pub(super) forwarding: Forwarding,
     pub(super) body_limit: usize,
     cors: Option<Cors>,
     hooks: Hooks,
@@ -57,7 +60,7 @@ impl CopilotRuntime {
             runtime: self,
             base_path: None,
             mount: Mount::MultiRoute,
-            forwarding: ForwardPolicy::default().resolve(),
+            forwarding: Forwarding::default(),
             body_limit: DEFAULT_BODY_LIMIT,
             cors: None,
             hooks: Hooks::default(),
@@ -81,16 +84,26 @@ impl CopilotService {
     }
 
     /// Lets browsers of other origins in.
-    #[must_use]
-    pub fn cors(self, cors: Cors) -> CopilotService {
-        self.with(|face| face.cors = Some(cors))
+    ///
+    /// # Errors
+    /// [`CorsError`] for settings that would give every page of the web what the user may do.
+    pub fn cors(self, cors: Cors) -> Result<CopilotService, CorsError> {
+        cors.check()?;
+        Ok(self.with(|face| face.cors = Some(cors)))
     }
 
     /// Which request headers agents get to see.
     #[must_use]
     pub fn forward_headers(self, policy: &ForwardPolicy) -> CopilotService {
-        let forwarding = policy.resolve();
-        self.with(|face| face.forwarding = forwarding)
+        let policy = policy.resolve();
+        self.with(|face| face.forwarding.all = policy)
+    }
+
+    /// Which request headers one agent gets to see, in place of what [`CopilotService::forward_headers`] says.
+    #[must_use]
+    pub fn forward_headers_to(self, agent: impl Into<String>, policy: &ForwardPolicy) -> CopilotService {
+        let policy = policy.resolve();
+        self.with(|face| drop(face.forwarding.of.insert(agent.into(), policy)))
     }
 
     /// The largest request body accepted, in bytes; larger ones are answered 413. Default: 20 MiB.
@@ -182,10 +195,35 @@ where
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
         let face = self.face.clone();
-        Box::pin(async move {
+        // At this level, so that it is there for every line that is logged.
+        let span = error_span!(
+            "request",
+            http.method = %request.method(),
+            http.route = Empty,
+            user.id = Empty,
+            agent.id = Empty,
+            thread.id = Empty,
+            run.id = Empty
+        );
+        trace::continue_from(&span, request.headers());
+        let answer = async move {
             let answer = AssertUnwindSafe(face.serve(request.map(Body::new))).catch_unwind().await;
-            Ok(answer.unwrap_or_else(|_| panicked()))
-        })
+            let answer = answer.unwrap_or_else(|_| panicked());
+            face.runtime.answered(answer.status().as_u16());
+            Ok(answer)
+        };
+        Box::pin(answer.instrument(span))
+    }
+}
+
+/// Tells the log what a request is about.
+fn note(route: &Route) {
+    let span = Span::current();
+    span.record("http.route", route.name());
+    for (field, id) in [("agent.id", route.agent_id()), ("thread.id", route.thread_id())] {
+        if let Some(id) = id {
+            span.record(field, id);
+        }
     }
 }
 
@@ -244,9 +282,24 @@ impl Face {
                 Err(error) => return Box::pin(self.leave(cx, error)).await,
             },
         };
+        // Before routing, which would tell strangers what there is.
+        let (head, body) = request.into_parts();
+        let caller = self.runtime.caller(&head).await;
+        let request = Request::from_parts(head, body);
+        let caller = match caller {
+            Ok(caller) => Ok(caller),
+            Err(no_caller) if self.runtime.info_is_public() && no_caller.is_stranger() => Err(no_caller),
+            Err(no_caller) => return Box::pin(self.early(cx, ApiError::from(no_caller).into_response())).await,
+        };
         let routed = match self.mount {
             Mount::MultiRoute => routes::route(self, request).await,
             Mount::SingleRoute => Box::pin(routes::single::route(self, request)).await,
+        };
+        let is_open = routed.as_ref().is_ok_and(|(target, _)| !target.route().needs_caller());
+        let caller = match caller {
+            Ok(caller) => Some(caller),
+            Err(_) if is_open => None,
+            Err(no_caller) => return Box::pin(self.early(cx, ApiError::from(no_caller).into_response())).await,
         };
         let (target, request) = match routed {
             Ok(routed) => routed,
@@ -257,6 +310,7 @@ impl Face {
                 return Box::pin(self.early(cx, error.into_response())).await;
             }
         };
+        note(target.route());
         cx.route = Some(target.route().clone());
         if target.is_resource() {
             cx.path = request.uri().path().into();
@@ -269,7 +323,7 @@ impl Face {
             },
         };
         let handled = match target.into_call(request) {
-            Ok((route, call)) => routes::handle(self, &route, call).await,
+            Ok((route, call)) => routes::handle(self, caller.as_ref(), &route, call).await,
             Err(error) => Err(error.into()),
         };
         match handled {

@@ -15,7 +15,7 @@ mod single_route;
 mod stream;
 
 pub use body::{Body, Request, Response};
-pub use cors::Cors;
+pub use cors::{Cors, CorsError};
 pub use forward::ForwardPolicy;
 pub use handler::CopilotService;
 pub use hooks::{BoxError, Finished, HookContext, Interrupt};

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::response::Parts;
 use http_body::{Frame, SizeHint};
+use tracing::{Instrument, Span};
 
 use super::body::{Body, Response};
 use super::hooks::BoxError;
@@ -26,18 +27,21 @@ where
     let mut told = parts.clone();
     // Extensions may hold what the server needs back, such as an upgrade.
     told.extensions = http::Extensions::new();
+    let span = Span::current();
     let finish = move |bytes: Vec<Bytes>| {
+        let _entered = span.enter();
         // The hook is the application's, and this is called as a connection lets go of its response.
         let Ok(told) = catch_unwind(AssertUnwindSafe(|| then(told, read(bytes)))) else {
             return tracing::error!("after_request panicked");
         };
         // The response is out: nobody is left to wait. Outside a runtime there is nobody to tell either.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
+            let told = async move {
                 if let Err(error) = told.await {
                     tracing::error!(%error, "after_request failed");
                 }
-            });
+            };
+            runtime.spawn(told.in_current_span());
         }
     };
     let watched = Watched { body, seen: (is_stream && !endless).then(Vec::new), finish: Some(Box::new(finish)) };

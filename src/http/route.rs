@@ -41,12 +41,12 @@ struct Rule {
     make: fn(&mut dyn Iterator<Item = String>) -> Route,
 }
 
-/// Who may ask. There is no default: whoever adds a route decides.
+/// Who may ask, where users are told apart. There is no default: whoever adds a route decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Access {
-    /// Anybody: it touches no thread, and costs next to nothing.
+    /// Strangers too, if the application says so: it touches no thread, and costs next to nothing.
     Anybody,
-    /// A caller who is known, where users are told apart: it touches threads or what is known of users, or costs
+    /// A caller who is known, whatever the application says: it touches threads or what is known of users, or costs
     /// money.
     Caller,
 }
@@ -135,7 +135,8 @@ impl Route {
         self.rule().allowed
     }
 
-    /// Whether it answers only callers who are known, where users are told apart.
+    /// Whether it answers only callers who are known, where users are told apart; other routes do unless
+    /// [`Builder::public_info`](crate::Builder::public_info) is on.
     #[must_use]
     pub fn needs_caller(&self) -> bool {
         self.rule().access == Access::Caller

@@ -29,6 +29,7 @@ mod memories;
 mod memory_policy;
 #[cfg(test)]
 pub(crate) mod platform;
+mod reach;
 mod rest;
 mod threads;
 mod urls;

@@ -1,5 +1,6 @@
 //! One call to the platform: its headers, its bounds, and what becomes of its answer (intelligence.md chapter 3).
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -41,6 +42,9 @@ pub(super) struct Rest {
     base: String,
     key: ApiKey,
     authorization: HeaderValue,
+    /// How many calls were answered as they should, and how many were not.
+    succeeded: AtomicU64,
+    failed: AtomicU64,
 }
 
 /// Why there is no [`Rest`].
@@ -57,7 +61,13 @@ impl Rest {
         // A redirect would carry ids and words of users to a host nobody configured.
         let client = Client::builder().connect_timeout(LONGEST_CONNECT).redirect(redirect::Policy::none());
         let client = client.build().map_err(|_| Unusable::Client)?;
-        Ok(Rest { client, base, key, authorization })
+        let (succeeded, failed) = Default::default();
+        Ok(Rest { client, base, key, authorization, succeeded, failed })
+    }
+
+    /// How many calls succeeded, and how many failed.
+    pub(super) fn calls(&self) -> (u64, u64) {
+        (self.succeeded.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed))
     }
 
     /// The key, as it is sent.
@@ -147,6 +157,14 @@ impl<'r> Call<'r> {
     /// Sends it and reads the whole answer; an empty one is none. A failure is the caller's to log, who knows what
     /// it means.
     pub(super) async fn send(self) -> Result<Option<Bytes>, PlatformError> {
+        let rest = self.rest;
+        let answer = self.exchange().await;
+        let count = if answer.is_ok() { &rest.succeeded } else { &rest.failed };
+        count.fetch_add(1, Ordering::Relaxed);
+        answer
+    }
+
+    async fn exchange(self) -> Result<Option<Bytes>, PlatformError> {
         let Call { rest, method, path, headers, body, bound } = self;
         let request = rest.client.request(method, format!("{}{path}", rest.base)).headers(headers).timeout(bound);
         let request = if let Some(body) = body { request.body(body) } else { request };

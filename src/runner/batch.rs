@@ -60,6 +60,11 @@ pub(super) struct Batch {
 }
 
 impl Batch {
+    /// How many bytes of events.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Whether there was no room for more: the agent may be always ready.
     pub(super) fn is_full(&self) -> bool {
         self.events.len() >= BATCH || self.bytes >= BATCH_BYTES

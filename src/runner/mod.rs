@@ -3,11 +3,13 @@
 //! [`AgentRunner`] is what the runtime needs of a runner. [`LiveRunner`] holds the rules of a run once,
 //! over any [`ThreadStore`]; [`MemoryRunner`] is that engine over the store in RAM, `SqliteRunner` over a SQLite file.
 
+mod activity;
 mod batch;
 mod intelligence;
 mod listing;
 mod live;
 mod memory;
+mod outcome;
 mod pipeline;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -26,7 +28,9 @@ use http::HeaderMap;
 
 use crate::agent::Agent;
 use crate::agui::{Frames, RunAgentInput};
+pub use crate::meter::{Outcome, RunMeter};
 
+pub use activity::{ActiveNow, Activity};
 pub(crate) use intelligence::{IntelligenceRunner, PlatformRun, PlatformStop, StartError};
 pub use listing::{InvalidCursor, ThreadCursor, ThreadEntry, ThreadList, ThreadPatch, ThreadQuery};
 #[cfg(feature = "server")]
@@ -78,6 +82,22 @@ pub trait AgentRunner: Send + Sync + 'static {
         })
     }
 
+    /// What runs now. Default: nothing, as far as operators see.
+    fn activity(&self) -> Activity {
+        Activity::default()
+    }
+
+    /// Whether runs can be kept, for those who ask whether the runtime is ready. It may take as long as it likes: who
+    /// asks waits for a while only.
+    fn check(&self) -> BoxFuture<'_, Result<(), RunnerError>> {
+        Box::pin(async move {
+            match self.threads() {
+                Some(store) => Ok(store.check().await?),
+                None => Ok(()),
+            }
+        })
+    }
+
     /// Stops every run within the deadline, then returns. New runs are refused from the call on.
     fn shutdown(&self, deadline: Duration) -> BoxFuture<'_, ()> {
         let _ = deadline;
@@ -103,6 +123,8 @@ pub struct RunRequest {
     pub when_busy: Option<WhenBusy>,
     /// The inbound headers the agent may see.
     pub headers: HeaderMap,
+    /// Told what becomes of the run, but for a refusal, which whoever asked learns anyway.
+    pub meter: RunMeter,
 }
 
 impl RunRequest {
@@ -117,6 +139,7 @@ impl RunRequest {
             name: None,
             when_busy: None,
             headers: HeaderMap::new(),
+            meter: RunMeter::default(),
         }
     }
 

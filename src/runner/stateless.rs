@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span, error_span};
 use uuid::Uuid;
 
 use super::batch::{Batch, More, Running, next_batch, start, too_large};
@@ -19,14 +20,17 @@ const MAX_BYTES: usize = 64 * 1024 * 1024;
 ///
 /// A failing agent ends with closers and `RUN_ERROR` (upstream's stream just ends: chapter 14, row 9).
 pub(crate) fn run_stateless(request: RunRequest) -> FrameStream {
-    let RunRequest { agent, input, headers, .. } = request;
+    let RunRequest { agent, agent_id, owner, input, headers, .. } = request;
+    let span = error_span!("suggest", thread.id = %input.thread_id, user.id = %owner, run.id = %input.run_id, agent.id = %agent_id);
     let input = input.for_agent(|| Uuid::new_v4().to_string());
     let pipeline = Pipeline::new(&input.thread_id, &input.run_id, None);
     let call = AgentCall { input: Arc::new(input), headers, stopped: CancellationToken::new() };
-    let run = Stateless { events: start(&*agent, call), pipeline, bytes: 0 };
+    let events = span.in_scope(|| start(&*agent, call));
+    let run = Stateless { events, pipeline, bytes: 0, span };
     stream::unfold(Some(run), |run| async move {
         let mut run = run?;
-        let (frames, ended) = run.step().await;
+        let span = run.span.clone();
+        let (frames, ended) = run.step().instrument(span).await;
         Some((frames, (!ended).then_some(run)))
     })
     .filter(|frames| std::future::ready(!frames.is_empty()))
@@ -37,6 +41,8 @@ struct Stateless {
     events: Running,
     pipeline: Pipeline,
     bytes: usize,
+    /// It is polled as its response leaves, where nothing else says whose it is.
+    span: Span,
 }
 
 impl Stateless {

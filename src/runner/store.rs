@@ -78,6 +78,16 @@ pub trait ThreadStore: Send + Sync + 'static {
     /// Forgets every thread of an owner. Open runs go on but are not kept.
     fn clear(&self, owner: &Owner) -> BoxFuture<'_, Result<(), StoreError>>;
 
+    /// Whether it can keep anything. Writes something that changes nothing.
+    fn check(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        ready(Ok(())).boxed()
+    }
+
+    /// How many calls wait for their turn to write.
+    fn waiting_writes(&self) -> usize {
+        0
+    }
+
     /// Lets go of what the store holds outside this process, as leases and files. Runs that did not end before the
     /// shutdown's deadline may still call; they are to get errors.
     fn close(&self) -> BoxFuture<'_, ()> {

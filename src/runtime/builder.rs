@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use http::request::Parts;
 
+use super::allow::{Allow, Reserved};
 use super::policies::RequestPolicies;
+use super::readiness::Probes;
 use super::titles::Titles;
 use super::users::Users;
 use super::{CopilotRuntime, DebugFeed, IdentifyError, Local, Mode, Options, Platform, Shared, User};
@@ -28,6 +30,7 @@ const MAX_KEEP_ALIVE: Duration = Duration::from_millis(2_147_483_647);
 pub struct Builder<Threads = KeptHere> {
     agents: Agents,
     per_request: Option<AgentSource>,
+    reserved: Reserved,
     threads: Threads,
     transcription: Option<Arc<dyn TranscriptionService>>,
     keep_alive: Duration,
@@ -65,6 +68,12 @@ pub enum BuildError {
     /// Agents were both named and resolved per request.
     #[error("agents are set both by name and per request: use one of the two")]
     TwoAgentSources,
+    /// An agent is reserved for some users, and there is none of that name.
+    #[error("`allow` names the agent `{0}`, which there is not")]
+    UnknownAgent(Arc<str>),
+    /// An agent is reserved for some users, and users are not told apart.
+    #[error("`allow` reserves the agent `{0}`, but users are not told apart: set `identify_user`")]
+    NobodyIsKnown(Arc<str>),
     /// The keep-alive interval does not fit a timer.
     #[error("the keep-alive interval of {0:?} is longer than 2147483.647 s; use zero to turn keep-alive off")]
     KeepAliveTooLong(Duration),
@@ -128,11 +137,18 @@ impl<Threads> Builder<Threads> {
         Builder {
             agents: Agents::new(),
             per_request: None,
+            reserved: Reserved::default(),
             threads,
             transcription: None,
             keep_alive: Duration::from_secs(15),
             debug_feed: false,
-            options: Options { keep_alive: None, expose_memory_routes: false, a2ui: None, open_generative_ui: false },
+            options: Options {
+                keep_alive: None,
+                expose_memory_routes: false,
+                a2ui: None,
+                open_generative_ui: false,
+                public_info: false,
+            },
         }
     }
 
@@ -155,6 +171,20 @@ impl<Threads> Builder<Threads> {
         R: Future<Output = Result<Agents, ResolveError>> + Send + 'static,
     {
         self.per_request = Some(AgentSource::per_request(resolve));
+        self
+    }
+
+    /// Reserves an agent. Others are answered 403 wherever they name it, and `/info` does not tell them of it. Needs
+    /// users that are told apart. Default: every agent is for everybody.
+    pub fn allow(mut self, agent: impl Into<Arc<str>>, allow: Allow) -> Self {
+        self.reserved.insert(agent.into(), allow);
+        self
+    }
+
+    /// Answers `/info` and the inspector's metadata also who is not known, but for reserved agents. It makes a difference
+    /// only where users are told apart. Default: strangers are answered 401, whatever they ask for.
+    pub fn public_info(mut self, on: bool) -> Self {
+        self.options.public_info = on;
         self
     }
 
@@ -206,8 +236,18 @@ impl<Threads> Builder<Threads> {
         }
         let options = Options { keep_alive: (!self.keep_alive.is_zero()).then_some(self.keep_alive), ..self.options };
         let (users, mode) = divide(self.threads);
+        for name in self.reserved.agents() {
+            if matches!(&agents, AgentSource::Fixed(agents) if agents.get(name).is_none()) {
+                return Err(BuildError::UnknownAgent(name.clone()));
+            }
+            if matches!(users, Users::Anonymous) {
+                return Err(BuildError::NobodyIsKnown(name.clone()));
+            }
+        }
         let feed = self.debug_feed.then(DebugFeed::default);
-        let shared = Shared { agents, mode, users, transcription: self.transcription, feed, options };
+        let (probes, transcription, reserved) = (Probes::of(&mode), self.transcription, self.reserved);
+        let meter = Arc::default();
+        let shared = Shared { agents, mode, users, reserved, transcription, feed, meter, probes, options };
         Ok(CopilotRuntime { shared: Arc::new(shared) })
     }
 }
@@ -219,8 +259,8 @@ impl Builder<KeptHere> {
         self
     }
 
-    /// Tells users apart: finds out, from a request's head, who sends it. Asked at most once for each request, and
-    /// not for those that neither touch threads nor cost anything, as `GET /info`.
+    /// Tells users apart: finds out, from a request's head, who sends it. Asked once for each request, before anything
+    /// else is looked at but the hooks `on_request` and `before_request`; preflights are answered before.
     ///
     /// From then on every thread belongs to the user who first ran an agent on it. To everybody else it does not
     /// exist: two users may each have a thread of the same id. Default: everybody shares one anonymous owner, whose

@@ -10,7 +10,7 @@ use futures_util::{FutureExt, poll};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use super::{CopilotRuntime, Mode};
+use super::{A2ui, Caller, CopilotRuntime, Mode};
 use crate::agent::{Agent, Agents};
 use crate::intelligence::{RuntimeEntitlements, license_status};
 
@@ -80,7 +80,7 @@ struct RealtimeInfo<'a> {
 struct A2uiInfo<'a> {
     enabled: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    agents: Option<&'a [String]>,
+    agents: Option<Vec<&'a str>>,
 }
 
 fn by_name<S: Serializer>(agents: &[AgentDescription<'_>], serializer: S) -> Result<S::Ok, S::Error> {
@@ -105,12 +105,13 @@ struct SingleRoute {
 }
 
 impl CopilotRuntime {
-    /// Describes the runtime to a client that asked at a mount of this kind.
-    pub(crate) async fn info<'a>(&'a self, agents: &'a Agents, mount: Mount) -> Info<'a> {
+    /// Describes the runtime to a client that asked at a mount of this kind, with the agents its caller may use.
+    pub(crate) async fn info<'a>(&'a self, caller: Option<&Caller>, agents: &'a Agents, mount: Mount) -> Info<'a> {
         let options = &self.shared.options;
         let intelligence = self.intelligence();
         let threads = self.thread_endpoints();
-        let described = join_all(agents.iter().map(|(name, agent)| describe(name, &**agent)));
+        let shown = agents.iter().filter(|(name, _)| self.admits(caller, name));
+        let described = join_all(shown.map(|(name, agent)| describe(name, &**agent)));
         let entitlements = async { Some(intelligence?.runtime_entitlements().await) };
         let (described, entitlements) = tokio::join!(described, entitlements);
         Info {
@@ -130,7 +131,7 @@ impl CopilotRuntime {
             inspector_learning: intelligence
                 .and_then(|intelligence| intelligence.has_learning_container().then_some(true)),
             a2ui_enabled: options.a2ui.is_some(),
-            a2ui: options.a2ui.as_ref().map(|a2ui| A2uiInfo { enabled: true, agents: a2ui.agents.as_deref() }),
+            a2ui: options.a2ui.as_ref().map(|a2ui| A2uiInfo { enabled: true, agents: self.told(caller, a2ui) }),
             open_generative_ui_enabled: options.open_generative_ui,
             license_status: entitlements.as_ref().map(license_status),
             runtime_entitlements: entitlements,
@@ -140,6 +141,12 @@ impl CopilotRuntime {
 }
 
 impl CopilotRuntime {
+    /// The agents with surfaces of which a caller may know, unless it is all of them.
+    fn told<'a>(&self, caller: Option<&Caller>, a2ui: &'a A2ui) -> Option<Vec<&'a str>> {
+        let names = a2ui.agents.as_ref()?.iter().map(String::as_str);
+        Some(names.filter(|name| self.admits(caller, name)).collect())
+    }
+
     fn thread_endpoints(&self) -> ThreadEndpoints {
         match &self.shared.mode {
             Mode::Local(local) => {

@@ -9,7 +9,9 @@ use super::policies::RequestPolicies;
 use super::titles::Titles;
 use super::{Caller, FoundAgent, names};
 use crate::agui::{Event, Frames, RunAgentInput};
-use crate::runner::{AgentRunner, ConnectRequest, FrameStream, RunRequest, RunnerError, StopRequest, Stopped, codes};
+use crate::runner::{
+    AgentRunner, ConnectRequest, FrameStream, Outcome, RunMeter, RunRequest, RunnerError, StopRequest, Stopped, codes,
+};
 
 /// A runner, and how it is used.
 pub(super) struct Local {
@@ -28,14 +30,17 @@ impl Local {
         found: FoundAgent,
         input: RunAgentInput,
         headers: HeaderMap,
+        meter: RunMeter,
     ) -> FrameStream {
         let (owner, name) = (caller.owner().clone(), names::fallback(&input.messages));
         let when_busy = self.policies.chosen(&input);
-        let request = RunRequest { owner, name, when_busy, headers, ..RunRequest::new(found.id, found.agent, input) };
+        let request = RunRequest::new(found.id, found.agent, input);
+        let request = RunRequest { owner, name, when_busy, headers, meter: meter.clone(), ..request };
         let title = match (&self.titles, self.runner.threads()) {
             (Some(titles), Some(store)) => titles.wanted(store, &request).await,
             _ => None,
         };
+        let agent_id = request.agent_id.clone();
         let (thread_id, run_id) = (request.input.thread_id.clone(), request.input.run_id.clone());
         match self.runner.run(request).await {
             Ok(stream) => {
@@ -45,10 +50,12 @@ impl Local {
                 stream
             }
             Err(refused) => {
+                meter.ended(Outcome::Refused(refused.code()));
                 tracing::warn!(
                     thread.id = thread_id,
                     user.id = %caller.owner(),
                     run.id = run_id,
+                    agent.id = %agent_id,
                     code = refused.code(),
                     "the run was refused: {refused}"
                 );

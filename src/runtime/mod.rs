@@ -1,15 +1,20 @@
 //! What the runtime does, free of transport: info, run, connect, suggest, stop, threads. The HTTP face
 //! turns requests into these calls and their answers into responses.
 
+mod allow;
 mod builder;
+mod claims;
 mod feed;
 mod info;
 mod inspector;
 mod local;
 mod memories;
+mod metrics;
 mod names;
 mod platform;
 mod policies;
+mod readiness;
+mod status;
 mod threads;
 mod titles;
 mod users;
@@ -23,18 +28,28 @@ use http::request::Parts;
 use crate::agent::{Agent, AgentSource, Agents, ResolveError};
 use crate::agui::RunAgentInput;
 use crate::intelligence::Intelligence;
-use crate::runner::{FrameStream, PlatformStop, RunRequest, RunnerError, Stopped, run_stateless};
+use crate::meter::Meter;
+use crate::runner::{Activity, FrameStream, Outcome, PlatformStop, RunRequest, RunnerError, Stopped, run_stateless};
 use crate::transcription::TranscriptionService;
 
+pub use allow::Allow;
+use allow::Reserved;
 pub use builder::{A2ui, BuildError, Builder, KeptByPlatform, KeptHere};
+pub use claims::Claims;
 pub(crate) use feed::DebugFeed;
 pub(crate) use info::Mount;
 use local::Local;
 pub(crate) use memories::{Memories, MemoriesError};
+pub use metrics::METRICS_CONTENT_TYPE;
 use platform::Platform;
 pub(crate) use platform::{Bootstrap, PlatformFailure};
+use readiness::Probes;
+pub use readiness::{Check, Readiness};
+pub use status::{LiveNow, Status};
 pub(crate) use threads::{Listing, ThreadChange, ThreadsError, ThreadsUnsupported};
 use users::Users;
+#[cfg(any(feature = "jwt", feature = "server"))]
+pub(crate) use users::is_identifier;
 pub(crate) use users::{Caller, NoCaller};
 pub use users::{IdentifyError, User};
 
@@ -58,9 +73,12 @@ struct Shared {
     agents: AgentSource,
     mode: Mode,
     users: Users,
+    reserved: Reserved,
     transcription: Option<Arc<dyn TranscriptionService>>,
     /// Where the events of runs and connects can be watched, if it is on.
     feed: Option<DebugFeed>,
+    meter: Arc<Meter>,
+    probes: Probes,
     options: Options,
 }
 
@@ -98,6 +116,7 @@ struct Options {
     expose_memory_routes: bool,
     a2ui: Option<A2ui>,
     open_generative_ui: bool,
+    public_info: bool,
 }
 
 /// An agent found in the registry.
@@ -122,12 +141,33 @@ impl CopilotRuntime {
     /// Refuses new runs, stops the active ones, and waits for them at most this long. Watchers see each run's
     /// `RUN_ERROR` with the code `RUNTIME_SHUTDOWN`.
     pub async fn shutdown(&self, deadline: Duration) {
+        self.shared.probes.close();
         match &self.shared.mode {
             Mode::Local(local) => local.shutdown(deadline).await,
             Mode::Platform(platform) => platform.shutdown(deadline).await,
         }
         if let Some(feed) = &self.shared.feed {
             feed.close();
+        }
+    }
+
+    /// A request was answered with this status.
+    pub(crate) fn answered(&self, status: u16) {
+        self.shared.meter.answered(status);
+    }
+
+    fn activity(&self) -> Activity {
+        match &self.shared.mode {
+            Mode::Local(local) => local.runner.activity(),
+            Mode::Platform(platform) => platform.activity(),
+        }
+    }
+
+    /// How many calls wait for their turn to write, where threads are kept here.
+    fn waiting_writes(&self) -> Option<usize> {
+        match &self.shared.mode {
+            Mode::Local(local) => local.runner.threads().map(|store| store.waiting_writes()),
+            Mode::Platform(_) => None,
         }
     }
 
@@ -150,6 +190,17 @@ impl CopilotRuntime {
         Ok(agents.get(name).map(|(id, agent)| FoundAgent { id: id.clone(), agent: agent.clone() }))
     }
 
+    /// Whether a caller may use an agent, and be told that there is one. Who is not known may use those that are for
+    /// everybody.
+    pub(crate) fn admits(&self, caller: Option<&Caller>, agent_id: &str) -> bool {
+        self.shared.reserved.admits(caller, agent_id)
+    }
+
+    /// Whether strangers are told what the runtime is, where users are told apart.
+    pub(crate) fn info_is_public(&self) -> bool {
+        self.shared.options.public_info
+    }
+
     /// Starts a run on a thread of the caller.
     pub(crate) async fn run(
         &self,
@@ -162,11 +213,17 @@ impl CopilotRuntime {
         match &self.shared.mode {
             Mode::Local(local) => {
                 let agent_id = found.id.clone();
-                let stream = local.run(caller, found, input, headers).await;
+                let meter = self.shared.meter.run(&agent_id);
+                let stream = local.run(caller, found, input, headers, meter).await;
                 Ok(Reply::Stream(self.shown(caller, &agent_id, stream)))
             }
             Mode::Platform(platform) => {
-                Box::pin(platform.run(caller, found, input, head, headers)).await.map(Reply::Bootstrap)
+                let meter = self.shared.meter.run(&found.id);
+                let run = Box::pin(platform.run(caller, found, input, head, headers, meter.clone())).await;
+                if let Err(failure) = &run {
+                    meter.ended(Outcome::Refused(failure.code()));
+                }
+                run.map(Reply::Bootstrap)
             }
         }
     }

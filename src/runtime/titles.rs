@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, Span, debug, info_span, warn};
+use tracing::{Instrument, Span, debug, error_span, warn};
 use uuid::Uuid;
 
 use super::names;
@@ -71,7 +71,7 @@ impl Titles {
 
     /// Writes a title into the store. Nobody waits for it but [`Titles::close`].
     pub(super) fn write(&self, title: Title, runner: Arc<dyn AgentRunner>) {
-        let span = info_span!("title", thread.id = %title.thread.id, user.id = %title.thread.owner);
+        let span = error_span!("title", thread.id = %title.thread.id, user.id = %title.thread.owner, agent.id = %title.question.agent_id);
         self.spawn(span, async move {
             if let Err(failure) = title.write(&*runner).await {
                 warn!(error = %failure, "the title could not be kept");

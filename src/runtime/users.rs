@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use http::HeaderName;
 use http::request::Parts;
+use tracing::Span;
 
-use super::CopilotRuntime;
+use super::{Claims, CopilotRuntime};
 use crate::runner::{Owner, ThreadKey};
 
 /// The longest id of a user.
@@ -17,19 +19,25 @@ const MAX_ID: usize = 128;
 
 /// Who sends a request, as the application knows them.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct User {
     /// 1 to 128 characters of `A-Z a-z 0-9 _ . @ : = -`. Their threads belong to this id for ever: take one that
     /// does not change, as an e-mail address may.
     pub id: String,
     /// What they are called, if that is known; not blank.
     pub name: Option<String>,
+    /// What else is known of them.
+    pub claims: Claims,
+    /// Headers of this request that no agent gets to see, whatever the forwarding policy says: they hold a secret that
+    /// is good for this runtime alone.
+    pub withheld: Vec<HeaderName>,
 }
 
 impl User {
     /// A user without a name.
     #[must_use]
     pub fn new(id: impl Into<String>) -> User {
-        User { id: id.into(), name: None }
+        User { id: id.into(), name: None, claims: Claims::default(), withheld: Vec::new() }
     }
 
     /// The user, with a name.
@@ -37,15 +45,37 @@ impl User {
     pub fn named(self, name: impl Into<String>) -> User {
         User { name: Some(name.into()), ..self }
     }
+
+    /// The user, with what else is known of them.
+    #[must_use]
+    pub fn with_claims(self, claims: impl Into<Claims>) -> User {
+        User { claims: claims.into(), ..self }
+    }
+
+    /// Keeps a header of the request from agents.
+    #[must_use]
+    pub fn withhold(mut self, header: HeaderName) -> User {
+        self.withheld.push(header);
+        self
+    }
 }
 
 /// Why a request has no user.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IdentifyError {
-    /// Nobody is signed in, or their token is no good. Answered 401.
+    /// Nobody is signed in. Answered 401.
     #[error("the request does not say who sends it")]
     Unauthenticated,
+    /// The token or key of the request is no good, for this reason. Answered 401.
+    #[error("{0}")]
+    Invalid(&'static str),
+    /// Whoever it is may not come in, for this reason. Answered 403.
+    #[error("{0}")]
+    Forbidden(&'static str),
+    /// It cannot be found out for the moment, as the keys of tokens cannot be had. Answered 503; the cause is logged.
+    #[error("{0}")]
+    Unavailable(Box<dyn std::error::Error + Send + Sync>),
     /// It could not be found out. Answered 500; the cause is logged.
     #[error(transparent)]
     Failed(#[from] Box<dyn std::error::Error + Send + Sync>),
@@ -61,26 +91,43 @@ impl IdentifyError {
 
 /// Whose threads a request may touch. Only [`CopilotRuntime::caller`] makes one.
 #[derive(Clone, Debug)]
-pub(crate) struct Caller(Owner);
+pub(crate) struct Caller {
+    owner: Owner,
+    claims: Claims,
+    withheld: Vec<HeaderName>,
+}
 
 impl Caller {
+    fn owning(owner: Owner) -> Caller {
+        Caller { owner, claims: Claims::default(), withheld: Vec::new() }
+    }
+
     pub(super) fn owner(&self) -> &Owner {
-        &self.0
+        &self.owner
     }
 
     /// The id the platform knows the caller by; empty where users are not told apart.
     pub(super) fn user_id(&self) -> &str {
-        self.0.as_str()
+        self.owner.as_str()
+    }
+
+    pub(super) fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    /// The headers of the request that no agent gets to see.
+    pub(crate) fn withheld(&self) -> &[HeaderName] {
+        &self.withheld
     }
 
     /// The caller's thread of an id, whether there is one or not.
     pub(super) fn thread(&self, id: &str) -> ThreadKey {
-        ThreadKey::new(self.0.clone(), id)
+        ThreadKey::new(self.owner.clone(), id)
     }
 
     #[cfg(test)]
     pub(crate) fn of(user_id: &str) -> Caller {
-        Caller(Owner::of(user_id))
+        Caller::owning(Owner::of(user_id))
     }
 }
 
@@ -89,12 +136,25 @@ impl Caller {
 pub(crate) enum NoCaller {
     #[error("nobody is signed in")]
     Unauthenticated,
+    #[error("{0}")]
+    Invalid(&'static str),
+    #[error("{0}")]
+    Forbidden(&'static str),
+    #[error("{0}")]
+    Unavailable(String),
     #[error("the id of the user is not 1 to 128 characters of A-Z a-z 0-9 _ . @ : = -")]
     InvalidId,
     #[error("the name of the user is blank")]
     InvalidName,
     #[error("{0}")]
     Failed(String),
+}
+
+impl NoCaller {
+    /// Whether the request does not even try to say who sends it.
+    pub(crate) fn is_stranger(&self) -> bool {
+        matches!(self, NoCaller::Unauthenticated)
+    }
 }
 
 type Identify = dyn Fn(&Parts) -> BoxFuture<'static, Result<User, IdentifyError>> + Send + Sync;
@@ -122,7 +182,7 @@ impl CopilotRuntime {
     /// Who sends a request; to be asked once for each.
     pub(crate) async fn caller(&self, head: &Parts) -> Result<Caller, NoCaller> {
         match &self.shared.users {
-            Users::Anonymous => Ok(Caller(Owner::anonymous())),
+            Users::Anonymous => Ok(Caller::owning(Owner::anonymous())),
             Users::Identified(identify) => Box::pin(identified(&**identify, head)).await,
         }
     }
@@ -134,6 +194,9 @@ async fn identified(identify: &Identify, head: &Parts) -> Result<Caller, NoCalle
     let user = match asked {
         Ok(Ok(user)) => user,
         Ok(Err(IdentifyError::Unauthenticated)) => return Err(NoCaller::Unauthenticated),
+        Ok(Err(IdentifyError::Invalid(reason))) => return Err(NoCaller::Invalid(reason)),
+        Ok(Err(IdentifyError::Forbidden(reason))) => return Err(NoCaller::Forbidden(reason)),
+        Ok(Err(IdentifyError::Unavailable(cause))) => return Err(NoCaller::Unavailable(cause.to_string())),
         Ok(Err(IdentifyError::Failed(cause))) => return Err(NoCaller::Failed(cause.to_string())),
         Err(_panic) => return Err(NoCaller::Failed("identify_user panicked".to_owned())),
     };
@@ -143,12 +206,14 @@ async fn identified(identify: &Identify, head: &Parts) -> Result<Caller, NoCalle
     if user.name.is_some_and(|name| name.trim().is_empty()) {
         return Err(NoCaller::InvalidName);
     }
-    Ok(Caller(Owner::of(user.id)))
+    // The request's span has room for it.
+    Span::current().record("user.id", &*user.id);
+    Ok(Caller { owner: Owner::of(user.id), claims: user.claims, withheld: user.withheld })
 }
 
 /// What the contract takes for the id of a user or agent (intelligence.md 2.1). It is never empty, so no user is the
 /// anonymous owner.
-pub(super) fn is_identifier(id: &str) -> bool {
+pub(crate) fn is_identifier(id: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.@:=-".contains(&byte);
     (1..=MAX_ID).contains(&id.len()) && id.bytes().all(is_allowed)
 }

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::config::{AgentSettings, Config, Database, Kind, Origins};
+use super::config::{AgentSettings, Collector, Config, Database, Kind, KnownBy, Origins};
 use super::wire;
 
 /// The lines printed on start, before anything is logged.
-pub(super) fn on_start(config: &Config, address: SocketAddr) -> String {
+pub(super) fn on_start(config: &Config, address: SocketAddr, operators: Option<SocketAddr>) -> String {
     let origin = origin(address);
     let mut text = format!("CopilotKit runtime {} listens on {origin}\n\n", env!("CARGO_PKG_VERSION"));
     text.push_str(&agents(config));
@@ -19,6 +19,9 @@ pub(super) fn on_start(config: &Config, address: SocketAddr) -> String {
         let _ = writeln!(text, "  {:<13} {origin}", "chat");
     }
     text.push_str(&keeping(config));
+    if let Some(operators) = operators {
+        let _ = writeln!(text, "  {:<13} {}/metrics", "metrics", self::origin(operators));
+    }
     let _ = write!(text, "\nPaste this into your app:\n\n  {}\n", provider(config, &origin));
     if let Some(demo) = config.agents.iter().find(|agent| matches!(agent.kind, Kind::Demo { .. })) {
         let _ = write!(
@@ -54,6 +57,13 @@ pub(super) fn on_check(config: &Config) -> String {
     text.push_str(&keeping(config));
     let transcription = config.transcription.as_ref().map_or_else(|| "off".to_owned(), |t| shown(&t.base_url));
     let _ = writeln!(text, "  transcription {transcription}");
+    let _ = writeln!(text, "  metrics       {}", config.metrics.bind.as_deref().unwrap_or("off"));
+    let spans = match &config.otlp.collector {
+        None => "not sent anywhere".to_owned(),
+        Some(Collector::At(url)) => format!("to {}", shown(url)),
+        Some(Collector::OfEnvironment) => "to where OTEL_EXPORTER_OTLP_ENDPOINT says".to_owned(),
+    };
+    let _ = writeln!(text, "  spans         {spans}");
     let _ = writeln!(text, "  debug feed    {}", if config.runtime.debug_feed { "on" } else { "off" });
     text
 }
@@ -98,7 +108,7 @@ fn keeping(config: &Config) -> String {
         }
     };
     let users = match &config.users {
-        Some(users) => format!("told apart by the header {}", users.header),
+        Some(users) => format!("told apart by {}", known_by(&users.known_by)),
         None if config.server.allow_anonymous => "not told apart: everybody may read every thread".to_owned(),
         None => "not told apart".to_owned(),
     };
@@ -128,6 +138,17 @@ fn mounts(config: &Config, origin: &str) -> String {
     let lines = [("runtime", &config.server.base_path), ("single route", &config.server.single_route_path)];
     let lines = lines.iter().filter_map(|(label, path)| Some(format!("  {label:<13} {origin}{}\n", path.as_ref()?)));
     lines.collect()
+}
+
+fn known_by(known_by: &KnownBy) -> String {
+    match known_by {
+        KnownBy::Proxy(proxy) => format!("the header {}", proxy.header),
+        KnownBy::Credentials(shown) => {
+            let keys = shown.api_keys.len();
+            let keys = (keys > 0).then(|| format!("{keys} API key{}", if keys == 1 { "" } else { "s" }));
+            [shown.jwt.as_ref().map(|_| "JWT".to_owned()), keys].into_iter().flatten().collect::<Vec<_>>().join(" and ")
+        }
+    }
 }
 
 fn provider(config: &Config, origin: &str) -> String {
@@ -171,7 +192,7 @@ mod tests {
 
     #[test]
     fn start_shows_the_line_to_paste() {
-        let text = on_start(&config(""), address("127.0.0.1:4321"));
+        let text = on_start(&config(""), address("127.0.0.1:4321"), None);
         assert!(text.starts_with("CopilotKit runtime "), "{text}");
         assert!(
             text.contains("  <CopilotKitProvider runtimeUrl=\"http://127.0.0.1:4321/api/copilotkit\">\n"),
@@ -184,7 +205,7 @@ mod tests {
     fn start_and_check_say_where_threads_are_kept_and_for_whom() {
         let said = |text: &str| {
             let config = config(text);
-            assert!(on_start(&config, address("127.0.0.1:1")).contains(&keeping(&config)));
+            assert!(on_start(&config, address("127.0.0.1:1"), None).contains(&keeping(&config)));
             assert!(on_check(&config).contains(&keeping(&config)));
             keeping(&config)
         };
@@ -206,7 +227,7 @@ mod tests {
     #[test]
     fn single_route_alone_is_pasted_as_such() {
         let config = config("[server]\nbase_path = false\nsingle_route_path = \"/one\"\n");
-        let text = on_start(&config, address("0.0.0.0:80"));
+        let text = on_start(&config, address("0.0.0.0:80"), None);
         assert!(text.contains("runtimeUrl=\"http://localhost:80/one\" useSingleEndpoint"), "{text}");
     }
 
@@ -214,7 +235,7 @@ mod tests {
     fn agents_are_shown_without_secrets() {
         let config = config("[agents.a]\nurl = \"http://me:s3cret@host:8000/agui?key=s3cret\"\n");
         assert!(!about(&config, address("127.0.0.1:1")).contains("host:8000"));
-        for text in [on_start(&config, address("127.0.0.1:1")), on_check(&config)] {
+        for text in [on_start(&config, address("127.0.0.1:1"), None), on_check(&config)] {
             assert!(text.contains("a (http://host:8000/agui)") && !text.contains("s3cret"), "{text}");
         }
     }

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use super::commands::Keeping;
+use super::commands::{Keeping, Look};
 use super::problem::Place;
 use super::read::Overrides;
 
@@ -18,7 +18,8 @@ const GLOBAL: &str = "Global options";
 /// any, a demo agent answers on http://127.0.0.1:4000/api/copilotkit, and threads are kept in copilotkit.db. The
 /// file may set more than the flags can; copilotkit.example.toml in the project shows all of it.
 ///
-/// The commands `threads`, `users` and `db` work on the database, also while a server uses it.
+/// The commands `threads`, `users` and `db` work on the database, also while a server uses it; `users hash-key` makes
+/// an API key.
 #[derive(Debug, Parser)]
 #[command(name = "copilotkit-runtime", version, propagate_version = true)]
 pub(super) struct Cli {
@@ -144,6 +145,10 @@ pub(super) struct Serving {
     #[arg(long, env = "COPILOTKIT_TRANSCRIPTION_API_KEY", value_name = "KEY", hide_env_values = true)]
     transcription_api_key: Option<String>,
 
+    /// Where operators find metrics, probes and what `status` shows, as 127.0.0.1:9464; off for nowhere [default: off]
+    #[arg(long, env = "COPILOTKIT_METRICS_BIND", value_name = "HOST:PORT")]
+    metrics_bind: Option<String>,
+
     /// The log level, or levels by module as in `info,copilotkit_runtime=debug` [default: info]
     #[arg(long, env = "COPILOTKIT_LOG", value_name = "LEVEL")]
     log: Option<String>,
@@ -159,6 +164,8 @@ pub(super) enum Command {
     Serve(Serving),
     /// Read the configuration, say what is wrong with it or what it amounts to, and exit
     Check(Serving),
+    /// Show what a running server does: its live runs, how fast they go, and its memory
+    Status(Look),
     #[command(flatten)]
     Keeping(Keeping),
 }
@@ -189,6 +196,7 @@ const KEYS: &[(&str, &str)] = &[
     ("transcription_url", "transcription.base_url"),
     ("transcription_model", "transcription.model"),
     ("transcription_api_key", "transcription.api_key"),
+    ("metrics_bind", "metrics.bind"),
     ("log", "log.level"),
     ("log_format", "log.format"),
 ];

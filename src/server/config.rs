@@ -3,7 +3,10 @@
 mod agents;
 mod checks;
 mod cors;
+mod credentials;
 mod intelligence;
+mod metrics;
+mod otlp;
 #[cfg(test)]
 mod reference;
 mod runner;
@@ -18,13 +21,16 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-pub(super) use self::agents::{AgentSettings, Kind};
+pub(super) use self::agents::{AgentSettings, Forward, Kind};
 use self::checks::{are_header_names, is_header_value, is_http_url, not_zero, not_zero_time};
 pub(super) use self::cors::{Cors, Origins};
+pub(super) use self::credentials::{Credentials, Jwt};
 pub(super) use self::intelligence::Intelligence;
+pub(super) use self::metrics::{Metrics, USUAL};
+pub(super) use self::otlp::{Collector, Otlp};
 pub(super) use self::runner::{Database, Runner, WhenBusy, WhenUnwatched};
 pub(super) use self::server::{Server, is_private};
-pub(super) use self::users::Users;
+pub(super) use self::users::{KnownBy, Proxy, Users};
 
 use super::file::{self, Env, Raw};
 use super::problem::{Place, Problem};
@@ -50,7 +56,9 @@ pub(super) struct Config {
     pub(super) cors: Cors,
     pub(super) forward_headers: ForwardHeaders,
     pub(super) transcription: Option<Transcription>,
+    pub(super) metrics: Metrics,
     pub(super) log: Log,
+    pub(super) otlp: Otlp,
     /// At least one.
     pub(super) agents: Vec<AgentSettings>,
 }
@@ -72,7 +80,7 @@ pub(super) enum A2ui {
     Agents(Vec<String>),
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct ForwardHeaders {
     pub(super) allow: Vec<String>,
     pub(super) deny: Vec<String>,
@@ -115,7 +123,7 @@ impl Config {
             return Err(problems);
         }
         let reader = Reader::new(path, root, overrides);
-        let config = Config::read(&reader, file.map(|file| file.path.to_owned()));
+        let config = Config::read(&reader, file.map(|file| file.path.to_owned()), env);
         problems.extend(reader.finish());
         // In the order of the file, which is the order they are mended in.
         problems.sort_by_key(|problem| match &problem.place {
@@ -148,10 +156,28 @@ impl Config {
         if problems.is_empty() { Ok(database) } else { Err(problems) }
     }
 
-    fn read(reader: &Reader, file: Option<PathBuf>) -> Config {
+    /// Reads only where operators look, and minds nothing else.
+    ///
+    /// # Errors
+    /// What is wrong with that.
+    pub(super) fn load_metrics(
+        file: Option<FileText<'_>>,
+        overrides: Overrides,
+        env: Env<'_>,
+    ) -> Result<Option<String>, Vec<Problem>> {
+        let path: Arc<Path> = file.map_or_else(|| Path::new(DEFAULT_FILE).into(), |file| file.path.into());
+        let (root, mut problems) = file.map_or_else(Default::default, |file| file::parse(&path, file.text, env));
+        let reader = Reader::new(path, root, overrides);
+        let bind = metrics::read_address(&reader);
+        problems.retain(|problem| problem.key == "metrics.bind");
+        problems.extend(reader.reported());
+        if problems.is_empty() { Ok(bind) } else { Err(problems) }
+    }
+
+    fn read(reader: &Reader, file: Option<PathBuf>, env: Env<'_>) -> Config {
         let (users_are_wanted, users) = users::read(reader);
         let (on_platform, intelligence) = intelligence::read(reader, users_are_wanted);
-        let agents = agents::read(reader);
+        let agents = agents::read(reader, users_are_wanted);
         Config {
             file,
             server: server::read(reader.section("server"), users_are_wanted),
@@ -163,7 +189,9 @@ impl Config {
             cors: cors::read(reader.section("cors")),
             forward_headers: forward_headers(reader.section("forward_headers")),
             transcription: transcription(reader.section("transcription"), reader),
+            metrics: metrics::read(reader.section("metrics")),
             log: log(reader.section("log")),
+            otlp: otlp::read(reader.section("otlp"), env),
             agents,
         }
     }

@@ -55,6 +55,13 @@ impl Front {
     }
 }
 
+impl Front {
+    /// With more pages beside the mounts.
+    pub(super) fn beside(self, pages: Router) -> Front {
+        Front { pages: self.pages.merge(pages), ..self }
+    }
+}
+
 impl<B> Service<http::Request<B>> for Front
 where
     B: http_body::Body + Send + 'static,
@@ -134,7 +141,11 @@ mod tests {
         let file = FileText { path: std::path::Path::new("x.toml"), text };
         let config = Config::load(Some(file), Default::default(), &|_| None).expect("a good configuration");
         let runtime = wire::runtime(&config).and_then(|parts| wire::build(parts, &config)).expect("a runtime");
-        let front = Front::new(wire::mounts(&config, &runtime), "about".to_owned(), wire::page(&config));
+        let front = Front::new(
+            wire::mounts(&config, &runtime).expect("good services"),
+            "about".to_owned(),
+            wire::page(&config),
+        );
         let request = http::Request::builder().uri(path).header(ACCEPT, accept).body(Body::empty()).expect("a request");
         let response = front.oneshot(request).await.expect("an answer");
         let status = response.status();

@@ -32,30 +32,32 @@ pub(super) enum End {
 /// One line that says what to do.
 pub(super) async fn bind(server: &Server, users_are_known: bool) -> Result<(TcpListener, SocketAddr), String> {
     let address = &server.bind;
-    let bound = match TcpListener::bind(address).await {
-        Ok(listener) => listener.local_addr().map(|address| (listener, address)),
-        Err(error) => Err(error),
-    };
-    let bound = bound.map_err(|error| {
-        let advice = match error.kind() {
-            io::ErrorKind::AddrInUse => {
-                "the port is in use; stop the other program, or choose another port with --bind HOST:PORT"
-            }
-            io::ErrorKind::PermissionDenied => {
-                "this port needs more rights; choose one above 1023 with --bind HOST:PORT"
-            }
-            io::ErrorKind::AddrNotAvailable => {
-                "this machine has no such address; use 127.0.0.1 or 0.0.0.0 with --bind HOST:PORT"
-            }
-            _ => return format!("cannot listen on {address}: {error}"),
-        };
-        format!("cannot listen on {address}: {advice}")
-    })?;
+    let bound = bind_to(address, "--bind").await?;
     if !users_are_known && !server.allow_anonymous {
         // What the settings give may be a name; now it is known what it stands for.
         is_private(bound.1.ip()).map_err(|reason| format!("will not listen on {address}: {reason}"))?;
     }
     Ok(bound)
+}
+
+/// A listener at an address that a flag sets.
+///
+/// # Errors
+/// One line that says what to do.
+pub(super) async fn bind_to(address: &str, flag: &str) -> Result<(TcpListener, SocketAddr), String> {
+    let bound = match TcpListener::bind(address).await {
+        Ok(listener) => listener.local_addr().map(|address| (listener, address)),
+        Err(error) => Err(error),
+    };
+    bound.map_err(|error| {
+        let advice = match error.kind() {
+            io::ErrorKind::AddrInUse => "the port is in use; stop the other program, or choose another port",
+            io::ErrorKind::PermissionDenied => "this port needs more rights; choose one above 1023",
+            io::ErrorKind::AddrNotAvailable => "this machine has no such address; use 127.0.0.1 or 0.0.0.0",
+            _ => return format!("cannot listen on {address}: {error}"),
+        };
+        format!("cannot listen on {address}: {advice} with {flag} HOST:PORT")
+    })
 }
 
 /// Serves until the program is told to stop, then lets the runtime end its runs within the deadline.

@@ -7,8 +7,12 @@ mod commands;
 mod config;
 mod file;
 mod front;
+mod identify;
 mod listen;
 mod log;
+mod operators;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod page;
 mod private;
 mod problem;
@@ -27,13 +31,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use self::cli::{Cli, Command};
-use self::commands::{Failure, Keeping};
+use self::commands::{Failure, Keeping, Look};
 use self::config::{Config, DEFAULT_FILE, Database, FileText, Log};
 use self::file::Env;
 use self::front::Front;
 use self::listen::End;
+use self::log::Unsent;
 use self::problem::{Place, Problem};
 use self::read::Overrides;
 pub use self::serve::serve;
@@ -52,8 +58,14 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         None | Some(Command::Serve(_)) => configured(cli.config, overrides).and_then(run),
         Some(Command::Check(_)) => configured(cli.config, overrides).and_then(check),
-        Some(Command::Keeping(command)) => read(cli.config, |file, env| Config::load_database(file, overrides, env))
-            .and_then(|database| keep(command, &database)),
+        Some(Command::Status(how)) => {
+            read(cli.config, |file, env| Config::load_metrics(file, overrides, env)).and_then(|bind| look(how, bind))
+        }
+        Some(Command::Keeping(command)) => {
+            // Not every command needs the database, so it is the command that minds.
+            let database = read(cli.config, |file, env| Config::load_database(file, overrides, env));
+            keep(command, database.map_err(|refusal| Failure::Failed(refusal.to_string())))
+        }
     };
     done.unwrap_or_else(|refusal| fail(&refusal.to_string()))
 }
@@ -96,14 +108,15 @@ impl fmt::Display for Refusal {
 struct Configured {
     config: Config,
     runtime: Prepared,
+    unsent: Unsent,
 }
 
 fn configured(named: Option<OsString>, overrides: Overrides) -> Result<Configured, Refusal> {
     let config = read(named, |file, env| Config::load(file, overrides, env))?;
     // Before anything that may have something to say.
-    log::start(&config.log);
+    let unsent = log::start(&config.log, &config.otlp)?;
     let runtime = wire::runtime(&config)?;
-    Ok(Configured { config, runtime })
+    Ok(Configured { config, runtime, unsent })
 }
 
 /// Reads a configuration from its file, if there is one.
@@ -126,17 +139,19 @@ fn read<T>(
     Ok(loaded?)
 }
 
-fn check(Configured { config, runtime }: Configured) -> Result<ExitCode, Refusal> {
-    wire::build(runtime, &config)?;
+fn check(Configured { config, runtime, unsent }: Configured) -> Result<ExitCode, Refusal> {
+    wire::mounts(&config, &wire::build(runtime, &config)?)?;
     say(&banner::on_check(&config));
+    unsent.finish();
     Ok(ExitCode::SUCCESS)
 }
 
-fn run(configured: Configured) -> Result<ExitCode, Refusal> {
+fn run(Configured { config, runtime, unsent }: Configured) -> Result<ExitCode, Refusal> {
     let executor = executor(&mut tokio::runtime::Builder::new_multi_thread())?;
-    let code = executor.block_on(serving(configured));
+    let code = executor.block_on(serving(config, runtime));
     // What is still open now has had its time.
     executor.shutdown_background();
+    unsent.finish();
     code
 }
 
@@ -145,10 +160,14 @@ fn executor(builder: &mut tokio::runtime::Builder) -> Result<tokio::runtime::Run
     Ok(built.map_err(|error| format!("the program cannot start its threads: {error}"))?)
 }
 
-async fn serving(Configured { config, runtime }: Configured) -> Result<ExitCode, Refusal> {
+async fn serving(config: Config, runtime: Prepared) -> Result<ExitCode, Refusal> {
     let signals = Signals::listen().map_err(|error| format!("signals cannot be handled: {error}"))?;
     // Before the database is opened: a second server started by mistake ends here.
     let (listener, address) = listen::bind(&config.server, config.users.is_some()).await?;
+    let operators = match &config.metrics.bind {
+        Some(bind) => Some(listen::bind_to(bind, "--metrics-bind").await?),
+        None => None,
+    };
     let (runtime, database) = match runtime {
         Prepared::Here(builder) => {
             let store = Store::open(&config.runner).await?;
@@ -157,12 +176,19 @@ async fn serving(Configured { config, runtime }: Configured) -> Result<ExitCode,
         Prepared::OnPlatform(builder) => (Prepared::OnPlatform(builder), None),
     };
     let runtime = wire::build(runtime, &config)?;
-    say(&banner::on_start(&config, address));
-    let mut sweeping = JoinSet::new();
-    if let (Some(retention), Some(store)) = (config.retention, database) {
-        sweeping.spawn(async move { retention::keep_to(retention, &store).await });
+    let mounts = wire::mounts(&config, &runtime)?;
+    say(&banner::on_start(&config, address, operators.as_ref().map(|(_, address)| *address)));
+    // Ended last, so that operators see the end.
+    let mut beside = JoinSet::new();
+    if let Some((listener, address)) = operators {
+        let routes = operators::routes(&runtime, operators::may_tell_status(config.metrics.status, address));
+        beside.spawn(serve(listener, routes, CancellationToken::new()));
     }
-    let front = Front::new(wire::mounts(&config, &runtime), banner::about(&config, address), wire::page(&config));
+    if let (Some(retention), Some(store)) = (config.retention, database) {
+        beside.spawn(async move { retention::keep_to(retention, &store).await });
+    }
+    let front = Front::new(mounts, banner::about(&config, address), wire::page(&config));
+    let front = front.beside(operators::probes(&runtime));
     let serving = listen::serve(listener, front, &runtime, signals, config.server.shutdown_deadline);
     Ok(match serving.await {
         End::Stopped => ExitCode::SUCCESS,
@@ -170,10 +196,16 @@ async fn serving(Configured { config, runtime }: Configured) -> Result<ExitCode,
     })
 }
 
-fn keep(command: Keeping, database: &Database) -> Result<ExitCode, Refusal> {
-    log::start(&Log { level: "warn".to_owned(), json: false });
+fn keep(command: Keeping, database: Result<Database, Failure>) -> Result<ExitCode, Refusal> {
+    log::start_plain(&Log { level: "warn".to_owned(), json: false });
     let executor = executor(&mut tokio::runtime::Builder::new_current_thread())?;
     let done = executor.block_on(commands::run(command, database));
+    Ok(done.map_or_else(|failure| told(&failure), |()| ExitCode::SUCCESS))
+}
+
+fn look(how: Look, configured: Option<String>) -> Result<ExitCode, Refusal> {
+    let executor = executor(&mut tokio::runtime::Builder::new_current_thread())?;
+    let done = executor.block_on(commands::look(how, configured));
     Ok(done.map_or_else(|failure| told(&failure), |()| ExitCode::SUCCESS))
 }
 

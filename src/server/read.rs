@@ -193,6 +193,16 @@ impl<'r> Section<'r> {
         values
     }
 
+    /// Whether the file has a key. To be asked before it is read.
+    pub(super) fn holds(&self, key: &str) -> bool {
+        self.entries.iter().any(|entry| entry.key == key)
+    }
+
+    /// Whether a key holds a table. To be asked before it is read.
+    pub(super) fn holds_table(&self, key: &str) -> bool {
+        self.entries.iter().any(|entry| entry.key == key && matches!(entry.node, Node::Table(_)))
+    }
+
     /// Reports a problem with a key of this section.
     pub(super) fn report(&self, place: Place, key: &str, reason: impl Into<String>) {
         self.reader.report(Problem::new(place, self.dotted(key), reason));

@@ -1,24 +1,23 @@
 //! From settings to a runtime and the services that mount it. The one file that knows both.
 
-use std::time::Duration;
-
-use futures_util::future::{BoxFuture, ready};
+use futures_util::future::ready;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName};
-use serde_json::Value;
 use url::Url;
 
-use super::config::{self, A2ui, AgentSettings, Config, Cors, ForwardHeaders, Kind, Origins, Server, Users, WhenBusy};
+use super::config::{
+    self, A2ui, AgentSettings, Config, Cors, Forward, ForwardHeaders, Kind, Origins, Server, WhenBusy,
+};
 use super::front::{Mount, covers};
+use super::identify::Identify;
 use super::page::{self, Page};
 use super::problem::{Place, Problem};
 use super::store;
-use crate::agent::{Agent, AgentCall, AgentError, DemoAgent, EventStream, HttpAgent, HttpAgentError};
+use crate::agent::{Agent, DemoAgent, HttpAgent, HttpAgentError};
 use crate::http::{self as face, ForwardPolicy};
 use crate::intelligence::{Intelligence, IntelligenceError};
 use crate::runtime;
 use crate::transcription::OpenAiTranscription;
-use crate::{Builder, CopilotRuntime, IdentifyError, KeptByPlatform, KeptHere, User};
+use crate::{Builder, CopilotRuntime, KeptByPlatform, KeptHere};
 
 /// A runtime that lacks nothing but, where threads are kept here, the place they are kept in.
 pub(super) enum Prepared {
@@ -32,13 +31,20 @@ pub(super) enum Prepared {
 /// What only the parts themselves can know to be wrong.
 pub(super) fn runtime(config: &Config) -> Result<Prepared, Vec<Problem>> {
     let mut problems = Vec::new();
+    let identify = match config.users.as_ref().map(|users| Identify::of(users, &config.cors)).transpose() {
+        Ok(identify) => identify,
+        Err(problem) => {
+            problems.push(problem);
+            None
+        }
+    };
     let prepared = match (&config.intelligence, &config.users) {
-        (Some(settings), Some(users)) => match intelligence(settings) {
+        (Some(settings), Some(_)) => match intelligence(settings) {
             Ok(intelligence) => {
-                let users = users.clone();
-                let identify = move |head: &Parts| ready(user(&users, &head.headers));
-                let builder = CopilotRuntime::on_intelligence(intelligence, identify);
-                Some(Prepared::OnPlatform(equipped(builder, config, &mut problems)))
+                let builder = identify.map(|identify| {
+                    CopilotRuntime::on_intelligence(intelligence, move |head: &Parts| identify.user(head))
+                });
+                builder.map(|builder| Prepared::OnPlatform(equipped(builder, config, &mut problems)))
             }
             Err(error) => {
                 problems.push(Problem::new(place(config), "intelligence", error.to_string()));
@@ -49,7 +55,7 @@ pub(super) fn runtime(config: &Config) -> Result<Prepared, Vec<Problem>> {
             problems.push(Problem::new(place(config), "users.header", "missing; the platform keeps threads for users"));
             None
         }
-        (None, _) => Some(Prepared::Here(equipped(here(config), config, &mut problems))),
+        (None, _) => Some(Prepared::Here(equipped(here(config, identify), config, &mut problems))),
     };
     match prepared {
         Some(prepared) if problems.is_empty() => Ok(prepared),
@@ -70,13 +76,13 @@ pub(super) fn build(prepared: Prepared, config: &Config) -> Result<CopilotRuntim
 }
 
 /// What is set about threads that are kept here.
-fn here(config: &Config) -> Builder<KeptHere> {
+fn here(config: &Config, identify: Option<Identify>) -> Builder<KeptHere> {
     let mut builder = CopilotRuntime::builder().generate_thread_names(config.runner.generate_thread_names);
     if config.runner.allow_request_policy {
         builder = builder.allow_request_policies(WhenBusy::ALL.map(|policy| store::policy(policy, &config.runner)));
     }
-    if let Some(users) = config.users.clone() {
-        builder = builder.identify_user(move |head| ready(user(&users, &head.headers)));
+    if let Some(identify) = identify {
+        builder = builder.identify_user(move |head| identify.user(head));
     }
     builder
 }
@@ -116,7 +122,8 @@ fn equipped<T>(builder: Builder<T>, config: &Config, problems: &mut Vec<Problem>
         .keep_alive(settings.keep_alive)
         .debug_feed(settings.debug_feed)
         .expose_memory_routes(settings.expose_memory_routes)
-        .open_generative_ui(settings.open_generative_ui);
+        .open_generative_ui(settings.open_generative_ui)
+        .public_info(config.users.as_ref().is_some_and(|users| users.public_info));
     match &settings.a2ui {
         A2ui::Off => {}
         A2ui::All => builder = builder.a2ui(runtime::A2ui { agents: None }),
@@ -124,9 +131,11 @@ fn equipped<T>(builder: Builder<T>, config: &Config, problems: &mut Vec<Problem>
     }
     for settings in &config.agents {
         match agent(settings) {
-            Ok(agent) if settings.forward_headers => builder = builder.agent_arc(settings.name.as_str(), agent),
-            Ok(agent) => builder = builder.agent(settings.name.as_str(), WithoutHeaders(agent)),
+            Ok(agent) => builder = builder.agent_arc(settings.name.as_str(), agent),
             Err(error) => wrong(format!("agents.{}", settings.name), error.to_string()),
+        }
+        if let Some(allow) = &settings.allow {
+            builder = builder.allow(settings.name.as_str(), allow.clone());
         }
     }
     if let Some(settings) = &config.transcription {
@@ -138,35 +147,31 @@ fn equipped<T>(builder: Builder<T>, config: &Config, problems: &mut Vec<Problem>
     builder
 }
 
-/// Who a proxy says the user is. Two of a header are none: one of them may be the client's.
-fn user(users: &Users, headers: &HeaderMap) -> Result<User, IdentifyError> {
-    let only = |name: &HeaderName| {
-        let mut values = headers.get_all(name).iter();
-        let value = values.next()?.to_str().ok()?.trim();
-        (values.next().is_none() && !value.is_empty()).then(|| value.to_owned())
-    };
-    let id = only(&users.header).ok_or(IdentifyError::Unauthenticated)?;
-    Ok(User { id, name: users.name_header.as_ref().and_then(only) })
-}
-
 /// The services at their paths.
-pub(super) fn mounts(config: &Config, runtime: &CopilotRuntime) -> Vec<Mount> {
-    let service = |path: &str| {
-        let service = runtime
-            .clone()
-            .into_service()
-            .base_path(path)
-            .body_limit(config.server.body_limit)
-            .forward_headers(&forward_policy(&config.forward_headers));
-        match cors(&config.cors) {
-            Some(cors) => service.cors(cors),
-            None => service,
-        }
-    };
-    let multi = config.server.base_path.iter().map(|path| Mount { path: path.clone(), service: service(path) });
-    let single = config.server.single_route_path.iter();
-    let single = single.map(|path| Mount { path: path.clone(), service: service(path).single_route() });
-    multi.chain(single).collect()
+///
+/// # Errors
+/// What only the services can know to be wrong.
+pub(super) fn mounts(config: &Config, runtime: &CopilotRuntime) -> Result<Vec<Mount>, Vec<Problem>> {
+    let mut service = runtime
+        .clone()
+        .into_service()
+        .body_limit(config.server.body_limit)
+        .forward_headers(&forward_policy(&config.forward_headers));
+    for agent in &config.agents {
+        service = match &agent.forward {
+            Forward::AsAll => service,
+            Forward::Nothing => service.forward_headers_to(&agent.name, &ForwardPolicy::nothing()),
+            Forward::Own(settings) => service.forward_headers_to(&agent.name, &forward_policy(settings)),
+        };
+    }
+    if let Some(cors) = cors(&config.cors) {
+        service = service.cors(cors).map_err(|error| vec![Problem::new(place(config), "cors", error.to_string())])?;
+    }
+    let at = |path: &String| Mount { path: path.clone(), service: service.clone().base_path(path) };
+    let multi = config.server.base_path.iter().map(at);
+    let single = config.server.single_route_path.iter().map(at);
+    let single = single.map(|mount| Mount { service: mount.service.single_route(), ..mount });
+    Ok(multi.chain(single).collect())
 }
 
 /// The page, if it is wanted, and there is a runtime it can talk to, and no runtime lies where its files are.
@@ -222,6 +227,9 @@ fn cors(settings: &Cors) -> Option<face::Cors> {
         Origins::List(listed) => any.origins(listed.clone()),
     };
     cors = cors.credentials(settings.credentials).expose_headers(&settings.expose_headers);
+    if settings.credentials && settings.is_forced {
+        cors = cors.dangerously_allow_credentials_from_any_origin();
+    }
     if let Some(methods) = &settings.allow_methods {
         cors = cors.allow_methods(methods);
     }
@@ -235,39 +243,13 @@ fn cors(settings: &Cors) -> Option<face::Cors> {
 }
 
 /// A page this machine serves to itself. `localhost` and what lies below it never leave the machine.
-fn is_local(origin: &str) -> bool {
+pub(super) fn is_local(origin: &str) -> bool {
     let Ok(url) = Url::parse(origin) else { return false };
     match url.host() {
         Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(url::Host::Ipv4(address)) => address.is_loopback(),
         Some(url::Host::Ipv6(address)) => address.is_loopback(),
         None => false,
-    }
-}
-
-/// An agent that never sees the headers of a request.
-struct WithoutHeaders(std::sync::Arc<dyn Agent>);
-
-impl Agent for WithoutHeaders {
-    fn run(&self, mut call: AgentCall) -> EventStream {
-        call.headers = HeaderMap::new();
-        self.0.run(call)
-    }
-
-    fn description(&self) -> &str {
-        self.0.description()
-    }
-
-    fn class_name(&self) -> &str {
-        self.0.class_name()
-    }
-
-    fn capabilities(&self) -> BoxFuture<'_, Result<Option<Value>, AgentError>> {
-        self.0.capabilities()
-    }
-
-    fn stop_grace(&self) -> Duration {
-        self.0.stop_grace()
     }
 }
 
@@ -303,23 +285,6 @@ mod tests {
             let said = runtime(&config).err().expect("a problem")[0].to_string();
             assert!(said.starts_with("x.toml: intelligence: ") && said.contains(reason), "{said}");
             assert!(!said.contains("cret\""), "{said}");
-        }
-    }
-
-    #[test]
-    fn the_user_is_who_the_proxy_says_and_nobody_if_it_says_nothing_or_two_things() {
-        let users = config("[users]\nheader = \"x-user\"\nname_header = \"x-name\"\n").users.expect("users");
-        let asked = |given: &[(&'static str, &'static str)]| {
-            let mut headers = HeaderMap::new();
-            for (name, value) in given {
-                headers.append(*name, value.parse().expect("a header"));
-            }
-            user(&users, &headers).ok()
-        };
-        assert_eq!(asked(&[("x-user", " ada "), ("x-name", "Ada")]), Some(User::new("ada").named("Ada")));
-        assert_eq!(asked(&[("x-user", "ada"), ("x-name", "")]), Some(User::new("ada")));
-        for nobody in [&[][..], &[("x-user", "")], &[("x-user", "ada"), ("x-user", "eve")], &[("x-name", "Ada")]] {
-            assert_eq!(asked(nobody), None, "{nobody:?}");
         }
     }
 

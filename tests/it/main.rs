@@ -2,8 +2,12 @@
 
 mod access;
 mod captures;
+#[cfg(feature = "jwt")]
+mod credentials;
 mod docs;
 mod engine;
+#[path = "../support/exposition.rs"]
+mod exposition;
 mod hostile;
 mod intelligence;
 #[cfg(feature = "server")]
@@ -22,7 +26,14 @@ mod platform;
 mod policy;
 #[cfg(feature = "server")]
 mod program;
+mod redirects;
 mod report;
+mod reserved;
 #[path = "../support/serve.rs"]
 mod serve;
+mod sight;
+#[cfg(feature = "jwt")]
+#[path = "../support/signer.rs"]
+#[allow(dead_code, reason = "the tests beside the code use more of it")]
+mod signer;
 mod threads;

@@ -1,6 +1,10 @@
 //! The program as people run it: its output, its exit codes, its end.
 
+mod access;
 mod keeping;
+mod operators;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod place;
 mod platform;
 mod users;

@@ -155,6 +155,10 @@ impl Puppet {
         let _ = self.say.send(Ok(event));
     }
 
+    pub(crate) fn fail(self, why: &str) {
+        let _ = self.say.send(Err(AgentError::new(why)));
+    }
+
     pub(crate) fn start(&self) {
         self.say(Event::run_started(&self.call.input.thread_id, &self.call.input.run_id));
     }

@@ -138,7 +138,7 @@ impl Session {
         let name = response.headers().get(&SESSION_ID).cloned();
         let media_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let result = if media_type.starts_with("text/event-stream") {
-            self.from_stream(response, id).await?
+            self.streamed(response, id).await?
         } else {
             let body = whole(response, MAX_ANSWER).await?;
             let messages = read(&body).ok_or(Failure::Malformed("is no MCP"))?;
@@ -148,7 +148,7 @@ impl Session {
     }
 
     /// The answer in a stream of messages. What else the server wants of us we cannot do, and say so.
-    async fn from_stream(&self, mut response: Response, id: u64) -> Result<Value, Failure> {
+    async fn streamed(&self, mut response: Response, id: u64) -> Result<Value, Failure> {
         let mut parser = SseParser::new(MAX_ANSWER);
         while let Some(chunk) = response.chunk().await.map_err(|error| lost(&error))? {
             parser.push(chunk);

@@ -1,8 +1,9 @@
 //! `POST /agent/{agentId}/run`, `connect`, `suggest` and `stop/{threadId}` (rest-sse.md chapters 8 and 9).
 
-use http::StatusCode;
 use http::request::Parts;
+use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
+use tracing::Span;
 
 use super::{Call, read};
 use crate::agui::RunAgentInput;
@@ -20,21 +21,22 @@ const STOP_FAILED: &str = "Failed to stop agent";
 pub(super) async fn run(face: &Face, caller: &Caller, agent_id: &str, call: Call) -> Result<Response, ApiError> {
     let agent = find(face, &call.head, agent_id, Some(RUN_FAILED)).await?;
     let input = read_input(face, call.body).await?;
-    let headers = face.forwarding.forwarded(&call.head.headers);
+    let headers = forwarded(face, caller, agent_id, &call.head);
     Ok(answer(face, face.runtime.run(caller, agent, input, &call.head, headers).await?))
 }
 
 pub(super) async fn connect(face: &Face, caller: &Caller, agent_id: &str, call: Call) -> Result<Response, ApiError> {
     let agent = find(face, &call.head, agent_id, Some(RUN_FAILED)).await?;
     let body = read(face, call.body).await?;
-    let thread_id = RunAgentInput::parse(&body)?.thread_id;
+    let RunAgentInput { thread_id, run_id, .. } = RunAgentInput::parse(&body)?;
+    note(&thread_id, &run_id);
     Ok(answer(face, face.runtime.connect(caller, &agent, &thread_id, last_seen(&call.head, &body)).await?))
 }
 
 pub(super) async fn suggest(face: &Face, caller: &Caller, agent_id: &str, call: Call) -> Result<Response, ApiError> {
     let agent = find(face, &call.head, agent_id, None).await?;
     let input = read_input(face, call.body).await?;
-    let headers = face.forwarding.forwarded(&call.head.headers);
+    let headers = forwarded(face, caller, agent_id, &call.head);
     Ok(sse_response(face.runtime.suggest(caller, agent, input, headers), face.runtime.keep_alive()))
 }
 
@@ -77,6 +79,15 @@ fn answer(face: &Face, reply: Reply) -> Response {
         Reply::Bootstrap(bootstrap) => fresh(error::reply(StatusCode::OK, &bootstrap)),
         Reply::Nothing => empty(StatusCode::NO_CONTENT),
     }
+}
+
+/// The headers an agent gets to see.
+fn forwarded(face: &Face, caller: &Caller, agent_id: &str, head: &Parts) -> HeaderMap {
+    let mut headers = face.forwarding.to(agent_id).forwarded(&head.headers);
+    for secret in caller.withheld() {
+        headers.remove(secret);
+    }
+    headers
 }
 
 /// The event a client wants to go on behind: what an `EventSource` says by itself, or the body's
@@ -124,5 +135,12 @@ async fn find(
 }
 
 async fn read_input(face: &Face, body: crate::http::body::Body) -> Result<RunAgentInput, ApiError> {
-    Ok(RunAgentInput::parse(&read(face, body).await?)?)
+    let input = RunAgentInput::parse(&read(face, body).await?)?;
+    note(&input.thread_id, &input.run_id);
+    Ok(input)
+}
+
+/// Tells the log what a request is about.
+fn note(thread_id: &str, run_id: &str) {
+    Span::current().record("thread.id", thread_id).record("run.id", run_id);
 }

@@ -4,11 +4,13 @@ use http::StatusCode;
 use http::request::Parts;
 use url::form_urlencoded::parse;
 
+use super::may_use;
 use crate::http::body::Response;
 use crate::http::error::{ApiError, LearningFailure, empty, reply, uncached};
 use crate::http::fields::positive_integer;
 use crate::http::handler::Face;
 use crate::intelligence::LearningPage;
+use crate::runtime::Caller;
 
 /// The longest id of an agent.
 const MAX_ID: usize = 128;
@@ -20,19 +22,23 @@ pub(super) async fn metadata(face: &Face) -> Response {
     })
 }
 
-pub(super) async fn learning(face: &Face, head: &Parts) -> Response {
-    uncached(match learned(face, head).await {
-        Ok(response) => response,
-        Err(failure) => ApiError::Learning(failure).into_response(),
-    })
+pub(super) async fn learning(face: &Face, caller: &Caller, head: &Parts) -> Result<Response, ApiError> {
+    Ok(uncached(learned(face, caller, head).await.unwrap_or_else(ApiError::into_response)))
 }
 
-async fn learned(face: &Face, head: &Parts) -> Result<Response, LearningFailure> {
+async fn learned(face: &Face, caller: &Caller, head: &Parts) -> Result<Response, ApiError> {
     if !face.runtime.has_learning() {
-        return Err(LearningFailure::NotFound);
+        return Err(ApiError::Learning(LearningFailure::NotFound));
     }
-    let page = page(head.uri.query().unwrap_or_default()).ok_or(LearningFailure::Invalid)?;
-    match face.runtime.inspector_learning(&page).await.ok_or(LearningFailure::NotFound)? {
+    let page = page(head.uri.query().unwrap_or_default()).ok_or(ApiError::Learning(LearningFailure::Invalid))?;
+    if let Some(agent_id) = &page.agent_id {
+        may_use(face, Some(caller), agent_id)?;
+    }
+    asked(face, &page).await.map_err(ApiError::Learning)
+}
+
+async fn asked(face: &Face, page: &LearningPage) -> Result<Response, LearningFailure> {
+    match face.runtime.inspector_learning(page).await.ok_or(LearningFailure::NotFound)? {
         Ok(snapshot) => Ok(reply(StatusCode::OK, &snapshot)),
         Err(error) if error.status() == Some(404) => Err(LearningFailure::NotFound),
         Err(error) => Err(LearningFailure::Unavailable(error)),

@@ -23,6 +23,7 @@ use super::error::ApiError;
 use super::handler::Face;
 use super::route::{Route, below_base, without_dots};
 use super::single_route::{self, Envelope, EnvelopeError, is_envelope};
+use crate::runtime::Caller;
 
 /// A routed request, ready for its handler.
 pub(super) struct Call {
@@ -109,17 +110,21 @@ async fn misdirected(face: &Face, request: Request) -> ApiError {
     }
 }
 
-/// Hands a routed request to its handler, once it is known who asks. The large ones are boxed, so that the small
-/// need not carry their room.
-pub(super) async fn handle(face: &Face, route: &Route, call: Call) -> Result<Response, ApiError> {
-    let identified = match route.needs_caller() {
-        true => Some(face.runtime.caller(&call.head).await?),
-        false => None,
-    };
+/// Hands a routed request to its handler. There is no caller only where the table of routes lets anybody in. The large
+/// ones are boxed, so that the small need not carry their room.
+pub(super) async fn handle(
+    face: &Face,
+    asking: Option<&Caller>,
+    route: &Route,
+    call: Call,
+) -> Result<Response, ApiError> {
+    if let Some(agent_id) = route.agent_id() {
+        may_use(face, asking, agent_id)?;
+    }
     // A handler that wants a caller for a route that, by the table, needs none, gets nothing.
-    let caller = || identified.as_ref().ok_or_else(|| ApiError::Internal("the route is not one for callers".into()));
+    let caller = || asking.ok_or_else(|| ApiError::Internal("the route is not one for callers".into()));
     match route {
-        Route::Info => info::info(face, &call.head).await,
+        Route::Info => info::info(face, asking, &call.head).await,
         Route::AgentRun { agent_id } => Box::pin(agents::run(face, caller()?, agent_id, call)).await,
         Route::AgentConnect { agent_id } => Box::pin(agents::connect(face, caller()?, agent_id, call)).await,
         Route::AgentSuggest { agent_id } => Box::pin(agents::suggest(face, caller()?, agent_id, call)).await,
@@ -149,7 +154,7 @@ pub(super) async fn handle(face: &Face, route: &Route, call: Call) -> Result<Res
         Route::MemoryMutate { memory_id } => Box::pin(memories::update(face, caller()?, memory_id, call)).await,
         Route::Annotate => Box::pin(annotate::annotate(face, caller()?, call.body)).await,
         Route::InspectorMetadata => Ok(Box::pin(inspector::metadata(face)).await),
-        Route::InspectorLearning => Ok(Box::pin(inspector::learning(face, &call.head)).await),
+        Route::InspectorLearning => Box::pin(inspector::learning(face, caller()?, &call.head)).await,
         Route::Transcribe => {
             // Without a service the body is not looked at.
             let service = face.runtime.transcription();
@@ -158,6 +163,11 @@ pub(super) async fn handle(face: &Face, route: &Route, call: Call) -> Result<Res
         }
         Route::DebugEvents => Ok(debug::debug_events(face.runtime.debug_feed(), caller()?, face.runtime.keep_alive())),
     }
+}
+
+/// Refuses who names an agent that is not for them, whether there is one or not.
+fn may_use(face: &Face, caller: Option<&Caller>, agent_id: &str) -> Result<(), ApiError> {
+    if face.runtime.admits(caller, agent_id) { Ok(()) } else { Err(ApiError::AgentForbidden(agent_id.to_owned())) }
 }
 
 /// The request's content type.

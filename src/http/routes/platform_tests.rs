@@ -79,7 +79,7 @@ async fn memory_routes_are_hidden_without_a_policy_whatever_the_method() {
         (Method::POST, "/memories/subscribe"),
         (Method::DELETE, "/memories/m"),
     ] {
-        ask_as(&service, None, method, path, "{}").await.fails(404, "Not found");
+        ask(&service, method, path, "{}").await.fails(404, "Not found");
     }
     let shown = granting(&platform, everything);
     ask(&shown, Method::PUT, "/memories", "{}").await.fails(405, "Method not allowed");

@@ -8,7 +8,7 @@ use http::StatusCode;
 use http::request::Parts;
 use serde_json::json;
 
-use super::read;
+use super::{may_use, read};
 use crate::http::body::{Body, Response};
 use crate::http::error::{ApiError, InvalidThreadRequest, empty, json_bytes, reply};
 use crate::http::fields::{self, NotJson};
@@ -21,6 +21,9 @@ const MAX_NAME: usize = 1000;
 pub(super) async fn list(face: &Face, caller: &Caller, head: &Parts) -> Result<Response, ApiError> {
     let threads = face.runtime.threads(caller)?;
     let listing = listing(head.uri.query().unwrap_or_default())?;
+    if let Some(agent_id) = &listing.agent_id {
+        may_use(face, Some(caller), agent_id)?;
+    }
     Ok(json_bytes(StatusCode::OK, threads.list(listing).await?))
 }
 
@@ -42,12 +45,14 @@ pub(super) async fn state(face: &Face, caller: &Caller, thread_id: &str) -> Resu
 pub(super) async fn update(face: &Face, caller: &Caller, thread_id: &str, body: Body) -> Result<Response, ApiError> {
     let threads = face.runtime.threads(caller)?;
     let (agent_id, change) = change(&read(face, body).await?)?;
+    may_use(face, Some(caller), &agent_id)?;
     Ok(json_bytes(StatusCode::OK, threads.change(thread_id, &agent_id, change).await?))
 }
 
 pub(super) async fn archive(face: &Face, caller: &Caller, thread_id: &str, body: Body) -> Result<Response, ApiError> {
     let threads = face.runtime.threads(caller)?;
     let agent_id = agent_id(&read(face, body).await?)?;
+    may_use(face, Some(caller), &agent_id)?;
     threads.archive(thread_id, &agent_id).await?;
     Ok(reply(StatusCode::OK, &json!({"threadId": thread_id, "archived": true})))
 }
@@ -55,6 +60,7 @@ pub(super) async fn archive(face: &Face, caller: &Caller, thread_id: &str, body:
 pub(super) async fn delete(face: &Face, caller: &Caller, thread_id: &str, body: Body) -> Result<Response, ApiError> {
     let threads = face.runtime.threads(caller)?;
     let agent_id = agent_id(&read(face, body).await?)?;
+    may_use(face, Some(caller), &agent_id)?;
     threads.delete(thread_id, &agent_id).await?;
     Ok(reply(StatusCode::OK, &json!({"threadId": thread_id, "deleted": true})))
 }

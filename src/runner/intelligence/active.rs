@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{PlatformStop, StartError};
+use crate::runner::{ActiveNow, RunMeter};
 
 /// How long the terminal event of a stopped run may take to be acknowledged.
 pub(super) const STOP: Duration = Duration::from_secs(60);
@@ -26,8 +27,9 @@ pub(super) struct Active {
 
 /// A run that holds its thread in this process.
 pub(super) struct ActiveRun {
-    thread_id: Arc<str>,
-    run_id: Arc<str>,
+    /// As operators saw it when it began.
+    shown: ActiveNow,
+    meter: RunMeter,
     /// Somebody asked it to stop, or it ends anyway.
     ending: AtomicBool,
     stop: CancellationToken,
@@ -52,8 +54,8 @@ impl Active {
     /// Gives a run its thread, unless one of this process has it or no run may begin.
     pub(super) fn enter(
         &self,
-        thread_id: &str,
-        run_id: &str,
+        shown: ActiveNow,
+        meter: RunMeter,
         closing: &CancellationToken,
     ) -> Result<Place, StartError> {
         let mut runs = self.runs.lock();
@@ -61,11 +63,10 @@ impl Active {
         if closing.is_cancelled() {
             return Err(StartError::ShuttingDown);
         }
-        let thread_id: Arc<str> = thread_id.into();
-        let Entry::Vacant(free) = runs.entry(thread_id.clone()) else { return Err(StartError::AlreadyRunning) };
+        let Entry::Vacant(free) = runs.entry(shown.thread.id.clone()) else { return Err(StartError::AlreadyRunning) };
         let run = Arc::new(ActiveRun {
-            thread_id,
-            run_id: run_id.into(),
+            shown,
+            meter,
             ending: AtomicBool::new(false),
             stop: CancellationToken::new(),
             end: watch::Sender::new(End::NotYet),
@@ -84,7 +85,7 @@ impl Active {
     pub(super) async fn stop(&self, thread_id: &str, run_id: Option<&str>) -> PlatformStop {
         let found = self.runs.lock().get(thread_id).cloned();
         let Some(run) = found else { return PlatformStop::NoActiveRun };
-        if run_id.is_some_and(|run_id| *run_id != *run.run_id) {
+        if run_id.is_some_and(|run_id| *run_id != *run.shown.run_id) {
             return PlatformStop::OtherRun;
         }
         let mut end = run.end.subscribe();
@@ -95,6 +96,14 @@ impl Active {
         let _ = timeout(STOP, end.wait_for(|end| *end != End::NotYet)).await;
         let end = *end.borrow();
         if end == End::Acknowledged { PlatformStop::Stopped } else { PlatformStop::Unacknowledged }
+    }
+
+    /// The runs as operators see them. Who watches them, the platform knows.
+    pub(super) fn now(&self) -> Vec<ActiveNow> {
+        let runs = self.runs.lock();
+        let now =
+            |run: &Arc<ActiveRun>| ActiveNow { age: run.meter.age(), events: run.meter.events(), ..run.shown.clone() };
+        runs.values().map(now).collect()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -123,11 +132,15 @@ impl ActiveRun {
     }
 
     pub(super) fn thread_id(&self) -> &str {
-        &self.thread_id
+        &self.shown.thread.id
     }
 
     pub(super) fn run_id(&self) -> &str {
-        &self.run_id
+        &self.shown.run_id
+    }
+
+    pub(super) fn meter(&self) -> &RunMeter {
+        &self.meter
     }
 }
 
@@ -144,7 +157,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.runs.lock().remove(&self.run.thread_id);
+        self.runs.lock().remove(&self.run.shown.thread.id);
         let end = if self.acknowledged { End::Acknowledged } else { End::Failed };
         self.run.end.send_replace(end);
     }

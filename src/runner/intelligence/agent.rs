@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::warn;
+use tracing::{Instrument, warn};
 
 use crate::agent::{Agent, AgentCall};
 use crate::runner::batch::{Batch, Contained, More, Running, contained, next_batch, start};
@@ -57,7 +57,7 @@ impl Speaker {
         if time.is_zero() {
             return;
         }
-        tasks.spawn(async move {
+        let wind_down = async move {
             let to_its_end = async {
                 while let (_, More::Coming) = self.listen().await {
                     // It may be always ready.
@@ -68,6 +68,7 @@ impl Speaker {
                 warn!(?time, "an agent whose run was over did not end in time and was dropped");
             }
             drop(self.agent);
-        });
+        };
+        tasks.spawn(wind_down.in_current_span());
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, error, info, info_span, warn};
+use tracing::{Instrument, error, error_span, info, warn};
 use uuid::Uuid;
 
 use super::active::{ActiveRun, Place, STOP};
@@ -21,10 +21,12 @@ use super::lock::{self, Lock};
 use super::{PlatformRun, Shared, StartError, join};
 use crate::agent::{Agent, AgentCall, AgentError};
 use crate::agui::{Ending, Event, EventKind, EventWriter, RunAgentInput};
+use crate::meter::PlatformTrouble;
 use crate::phoenix::{News, Options, Socket};
 use crate::runner::batch::{Batch, More};
-use crate::runner::codes;
+use crate::runner::outcome;
 use crate::runner::pipeline::{Pipeline, Sink};
+use crate::runner::{Outcome, codes};
 
 type Admitted = oneshot::Sender<Result<(), StartError>>;
 
@@ -43,8 +45,8 @@ enum Failure {
 
 /// Runs an agent and delivers what it says. Whatever happens, the thread is free afterwards.
 pub(super) async fn drive<L: Lock>(shared: Arc<Shared>, place: Place, run: PlatformRun<L>, admitted: Admitted) {
-    let PlatformRun { agent_id, agent, input, headers, new_messages, user_id, lock } = run;
-    let span = info_span!("run", thread.id = %input.thread_id, user.id = %user_id, run.id = %input.run_id, agent.id = %agent_id);
+    let PlatformRun { agent_id, agent, input, headers, new_messages, user_id, lock, meter } = run;
+    let span = error_span!("run", thread.id = %input.thread_id, user.id = %user_id, run.id = %input.run_id, agent.id = %agent_id);
     let work = async {
         let started = RunAgentInput { messages: new_messages, ..input.clone() };
         let delivery = Delivery::new(&input.thread_id, &input.run_id, started.to_json());
@@ -57,9 +59,10 @@ pub(super) async fn drive<L: Lock>(shared: Arc<Shared>, place: Place, run: Platf
         drop((started, input));
         execute(&shared, place, delivery, (agent, call), &lock, admitted).await;
     };
-    if AssertUnwindSafe(work.instrument(span)).catch_unwind().await.is_err() {
-        error!("the runner panicked; the run was abandoned");
-        lock::release(&lock).await;
+    if AssertUnwindSafe(work.instrument(span.clone())).catch_unwind().await.is_err() {
+        span.in_scope(|| error!("the runner panicked; the run was abandoned"));
+        meter.ended(Outcome::Failed(codes::RUNNER_FAILED));
+        lock::release(&lock).instrument(span).await;
     }
 }
 
@@ -75,7 +78,7 @@ async fn execute<L: Lock>(
     let mut socket = Socket::new(shared.dial.clone(), channel(shared, &run));
     // Boxed, as it lives as long as the run and would be in the task twice.
     let mut lost = lock.renew().boxed();
-    let intake = match join::join(&mut socket, &mut lost, &shared.closing).await {
+    let intake = match join::join(&mut socket, &mut lost, &shared.closing, run.meter()).await {
         Ok(intake) => intake,
         Err(refused) => {
             info!(error = %refused, "the run did not start");
@@ -88,16 +91,19 @@ async fn execute<L: Lock>(
     // Nobody may be waiting any more: the run goes on.
     let _ = admitted.send(Ok(()));
     let mut drive = Box::new(Drive::begin(shared, &run, lock, socket, delivery, intake, agent));
-    let outcome = drive.deliver(&mut lost).await;
+    let delivered = drive.deliver(&mut lost).await;
+    let outcome = drive.outcome;
     let (socket, release) = drive.end();
-    match outcome {
+    match delivered {
         Ok(()) => {
+            run.meter().ended(outcome);
             // The next run may come while the socket is still closing.
             place.acknowledge();
             socket.leave().await;
         }
         Err(failure) => {
             error!(error = %failure, "the run failed");
+            run.meter().ended(Outcome::Failed(Outcome::DELIVERY_FAILED));
             tokio::join!(socket.leave(), release.unwrap_or_else(|| lock::release(lock).boxed()));
             drop(place);
         }
@@ -131,6 +137,8 @@ struct Drive<'a, L> {
     /// The release of the lock, before the run's error is pushed.
     release: Option<BoxFuture<'a, ()>>,
     keeps_lock: bool,
+    /// By its terminal event.
+    outcome: Outcome,
 }
 
 /// What a run waits for.
@@ -170,6 +178,7 @@ impl<'a, L: Lock> Drive<'a, L> {
             stop_by: None,
             release: None,
             keeps_lock: true,
+            outcome: outcome::closed(&Ending::Incomplete),
         }
     }
 
@@ -240,10 +249,21 @@ impl<'a, L: Lock> Drive<'a, L> {
                 if refusal.is_permanent() {
                     return Err(Failure::Rejected(refusal.into_reason()));
                 }
+                self.run.meter().trouble(PlatformTrouble::Channel);
             }
             News::Replied(push, answer) => self.delivery.replied(push, answer, now.into_std())?,
-            News::PushTimedOut(push) => self.delivery.timed_out(push, now.into_std()),
-            News::ChannelLost | News::SocketLost(_) => self.delivery.lost(),
+            News::PushTimedOut(push) => {
+                self.run.meter().trouble(PlatformTrouble::Push);
+                self.delivery.timed_out(push, now.into_std());
+            }
+            News::ChannelLost => {
+                self.run.meter().trouble(PlatformTrouble::Channel);
+                self.delivery.lost();
+            }
+            News::SocketLost(_) => {
+                self.run.meter().trouble(PlatformTrouble::Socket);
+                self.delivery.lost();
+            }
             News::Said { event, payload } if event == "ag-ui" && is_stop(&payload) => {
                 self.run.ask_to_stop();
             }
@@ -278,7 +298,11 @@ impl<'a, L: Lock> Drive<'a, L> {
 
     /// Takes what the agent said. After its terminal event nothing counts.
     fn take(&mut self, batch: Batch, more: More, now: Instant) {
+        self.run.meter().said(batch.events.len(), batch.bytes());
         for event in batch.events {
+            if event.kind().is_terminal() {
+                self.outcome = outcome::told(&event);
+            }
             let mut queue = Queue { delivery: &mut self.delivery, now };
             if let Err(failure) = self.pipeline.push(event, &mut queue) {
                 return self.fail(&failure, now);
@@ -298,6 +322,7 @@ impl<'a, L: Lock> Drive<'a, L> {
     /// Upstream's way to tell that an agent failed: its error, and what is open stays open.
     fn fail(&mut self, failure: &AgentError, now: Instant) {
         warn!(error = %failure, "the agent failed");
+        self.outcome = Outcome::Failed(failure.code().unwrap_or(codes::INCOMPLETE_STREAM));
         let error = EventWriter::new(EventKind::RunError).text("message", failure.message());
         let error = error.optional_text("code", failure.code()).finish();
         let mut queue = Queue { delivery: &mut self.delivery, now };
@@ -310,12 +335,14 @@ impl<'a, L: Lock> Drive<'a, L> {
         self.keeps_lock = false;
         let Some(speaker) = &self.speaker else { return };
         warn!(error = why, "the run lost its lock and is ended");
+        self.run.meter().trouble(PlatformTrouble::Lock);
         self.wind_down_by = Some(now + speaker.tell_to_stop());
     }
 
     /// Closes what is open. What the agent says from here on does not count.
     fn dismiss(&mut self, why: Ending, now: Instant) {
         if !self.pipeline.has_ended() {
+            self.outcome = outcome::closed(&why);
             let mut queue = Queue { delivery: &mut self.delivery, now };
             self.pipeline.close(why, &mut queue);
             self.settle(Speaker::dismiss);

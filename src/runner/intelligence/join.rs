@@ -11,7 +11,9 @@ use tracing::{info, warn};
 
 use super::StartError;
 use super::delivery::{Intake, Refusal};
+use crate::meter::PlatformTrouble;
 use crate::phoenix::{News, Socket};
+use crate::runner::RunMeter;
 
 /// How long a run waits for a gateway that drains or cannot be reached. Upstream waits for ever, as long as somebody
 /// waits for the answer.
@@ -26,6 +28,7 @@ pub(super) async fn join(
     socket: &mut Socket,
     lost: impl Future<Output = String>,
     closing: &CancellationToken,
+    meter: &RunMeter,
 ) -> Result<Intake, StartError> {
     let patience = sleep_until(Instant::now() + PATIENCE);
     tokio::pin!(patience, lost);
@@ -43,6 +46,7 @@ pub(super) async fn join(
         match news {
             News::Joined(response) => return Ok(Intake::of(&response)),
             News::Refused(response) if Refusal::of(&response).may_pass() => {
+                meter.trouble(PlatformTrouble::Channel);
                 info!("the gateway does not take the run yet; it is asked again");
             }
             News::Refused(response) => {
@@ -52,6 +56,7 @@ pub(super) async fn join(
             // A restart that was announced is no failure.
             News::SocketLost(Some(SERVICE_RESTART)) => failures = 0,
             News::SocketLost(_) => {
+                meter.trouble(PlatformTrouble::Socket);
                 failures += 1;
                 if failures == MANY_FAILURES {
                     warn!("the runner's socket failed {failures} times before its run could start; it is dialled on");

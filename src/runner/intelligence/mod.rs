@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::warn;
+use tracing::{Instrument, warn};
 
 use self::active::Active;
 use self::lock::Lock;
@@ -30,6 +30,7 @@ use crate::agent::Agent;
 use crate::agui::{Message, RunAgentInput};
 use crate::intelligence::{Intelligence, RunLock};
 use crate::phoenix::{Dial, WebSocketDialer};
+use crate::runner::{ActiveNow, Activity, Owner, RunMeter, ThreadKey};
 
 /// Runs agents on threads of an Intelligence platform. A clone is the same runner.
 #[derive(Clone)]
@@ -65,6 +66,7 @@ pub(crate) struct PlatformRun<L = RunLock> {
     pub(crate) new_messages: Vec<Message>,
     pub(crate) user_id: Arc<str>,
     pub(crate) lock: L,
+    pub(crate) meter: RunMeter,
 }
 
 /// Why a run did not start. Its lock is released.
@@ -121,13 +123,18 @@ impl IntelligenceRunner {
     pub(crate) async fn start<L: Lock>(&self, run: PlatformRun<L>) -> Result<(), StartError> {
         let shared = &self.shared;
         let (admit, admitted) = oneshot::channel();
-        match shared.active.enter(&run.input.thread_id, &run.input.run_id, &shared.closing) {
-            Ok(place) => shared.tasks.spawn(drive::drive(shared.clone(), place, run, admit)),
-            Err(refused) => shared.tasks.spawn(async move {
-                lock::release(&run.lock).await;
-                // Nobody may be waiting any more.
-                let _ = admit.send(Err(refused));
-            }),
+        let thread = ThreadKey::new(Owner::of(run.user_id.clone()), run.input.thread_id.as_str());
+        let shown = ActiveNow::new(thread, run.input.run_id.as_str(), run.agent_id.clone());
+        match shared.active.enter(shown, run.meter.clone(), &shared.closing) {
+            Ok(place) => shared.tasks.spawn(drive::drive(shared.clone(), place, run, admit).in_current_span()),
+            Err(refused) => {
+                let release = async move {
+                    lock::release(&run.lock).await;
+                    // Nobody may be waiting any more.
+                    let _ = admit.send(Err(refused));
+                };
+                shared.tasks.spawn(release.in_current_span())
+            }
         };
         // A task that ends without an answer has panicked.
         admitted.await.unwrap_or_else(|_| Err(StartError::Refused("internal error".to_owned())))
@@ -136,6 +143,11 @@ impl IntelligenceRunner {
     /// Stops the run of a thread, or just this one, and answers when the platform has its terminal event.
     pub(crate) async fn stop(&self, thread_id: &str, run_id: Option<&str>) -> PlatformStop {
         self.shared.active.stop(thread_id, run_id).await
+    }
+
+    /// What runs now.
+    pub(crate) fn activity(&self) -> Activity {
+        Activity::of(self.shared.active.now())
     }
 
     /// Ends all runs by the deadline. No run starts from here on; those that are active may go on for half of the

@@ -12,6 +12,7 @@ use tracing::info;
 
 use super::run::{LiveRun, Phase, StopReason};
 use super::{Shared, WhenBusy};
+use crate::meter::StoreCall;
 use crate::runner::{AskedStop, BeginError, Begun, NewRun, RunRefused, StopKind, StoreError, ThreadKey};
 
 /// How often a run of another process is looked at.
@@ -94,7 +95,7 @@ impl Places {
         };
         drop(places);
         let thread = &run.log.thread;
-        info!(thread.id = %thread.id, user.id = %thread.owner, run.id = %run.run_id, position, "The run waits for its thread");
+        info!(thread.id = %thread.id, user.id = %thread.owner, run.id = %run.run_id, agent.id = %run.agent_id, position, "The run waits for its thread");
         for other in displaced {
             other.ask_to_stop(run.stops_others_as());
         }
@@ -221,7 +222,7 @@ pub(super) async fn begin(shared: &Shared, run: &LiveRun, new: NewRun) -> Result
     }
     let mut interrupted = None;
     loop {
-        match shared.store.begin(new.clone()).await {
+        match run.meter.timed(StoreCall::Begin, shared.store.begin(new.clone())).await {
             Ok(begun) => {
                 if let Some(stop) = run.begun(&begun.run) {
                     shared.places.are_asked(&stop);
@@ -245,7 +246,7 @@ pub(super) async fn begin(shared: &Shared, run: &LiveRun, new: NewRun) -> Result
 /// Waits until no run of another process is open on the thread. `interrupted` is the number of the one that was
 /// asked to stop.
 async fn other_process(shared: &Shared, run: &LiveRun, interrupted: &mut Option<u64>) -> Result<(), NotBegun> {
-    info!(thread.id = %run.log.thread.id, user.id = %run.log.thread.owner, run.id = %run.run_id, position = 1, "The run waits for one of another process");
+    info!(position = 1, "The run waits for one of another process");
     let store = &shared.store;
     while let Some(active) = store.active(&run.log.thread).await.map_err(NotBegun::Store)? {
         if run.interrupts() && interrupted.replace(active.run.number) != Some(active.run.number) {

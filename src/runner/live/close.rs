@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tracing::{error, info};
+use tracing::{Instrument, error, info};
 
 use super::Shared;
 use crate::runner::{OpenRun, SealedRun, StoreError};
@@ -24,14 +24,14 @@ pub(super) enum Close {
 pub(super) async fn close(shared: &Arc<Shared>, run: &OpenRun, how: &Close) -> Result<(), StoreError> {
     let result = attempt(shared, run, how).await;
     if let Err(StoreError::Failed(_)) = &result {
-        shared.tasks.spawn(insist(shared.clone(), run.clone(), how.clone()));
+        shared.tasks.spawn(insist(shared.clone(), run.clone(), how.clone()).in_current_span());
     }
     result
 }
 
 /// Ends a run of which nobody knows what it said.
 pub(super) fn give_up(shared: &Arc<Shared>, run: OpenRun) {
-    shared.tasks.spawn(insist(shared.clone(), run, Close::Discard));
+    shared.tasks.spawn(insist(shared.clone(), run, Close::Discard).in_current_span());
 }
 
 fn attempt<'s>(shared: &'s Shared, run: &OpenRun, how: &Close) -> BoxFuture<'s, Result<(), StoreError>> {
@@ -52,12 +52,12 @@ async fn insist(shared: Arc<Shared>, run: OpenRun, how: Close) {
         pause = (pause * 2).min(MAX_PAUSE);
         match attempt(&shared, &run, &how).await {
             Ok(()) => {
-                info!(thread.id = %run.thread.id, user.id = %run.thread.owner, "a run that the store could not close is closed now");
+                info!("a run that the store could not close is closed now");
                 return;
             }
             Err(StoreError::LeaseLost) => return,
             Err(StoreError::Failed(failure)) => {
-                error!(thread.id = %run.thread.id, user.id = %run.thread.owner, error = failure, "a run cannot be closed, and its thread is busy until it is");
+                error!(error = failure, "a run cannot be closed, and its thread is busy until it is");
             }
         }
     }

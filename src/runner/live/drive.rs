@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use http::HeaderMap;
 use tokio::time::Instant;
-use tracing::{Instrument, error, info_span, warn};
+use tracing::{Instrument, error, error_span, warn};
 use uuid::Uuid;
 
 use super::admission::{NotBegun, begin};
@@ -17,9 +17,11 @@ use super::run::{LiveRun, Phase, StopReason};
 use super::{Shared, unwatched};
 use crate::agent::{Agent, AgentCall, AgentError};
 use crate::agui::{Compactor, Ending, Event, EventKind, Finalizer, Frames, FramesBuilder, Message};
+use crate::meter::StoreCall;
 use crate::runner::batch::{Batch, Contained, More, Running, contained, next_batch, start, too_large};
+use crate::runner::outcome;
 use crate::runner::pipeline::{Pipeline, Sink, Started};
-use crate::runner::{NewRun, OpenRun, RunRefused, RunRequest, SealedRun, StoreError, codes};
+use crate::runner::{NewRun, OpenRun, Outcome, RunRefused, RunRequest, SealedRun, StoreError, codes};
 
 /// How long a terminal event waits for the end of the agent's stream before it is shown. Shown together
 /// with the end, it finds the thread free: a client that answers it at once is not told `THREAD_BUSY`.
@@ -46,11 +48,12 @@ pub(super) fn drive(shared: Arc<Shared>, run: Arc<LiveRun>, request: RunRequest)
     let work = Box::new(Work { agent, new, headers });
     async move {
         let thread = &run.log.thread;
-        let span = info_span!("run", thread.id = %thread.id, user.id = %thread.owner, run.id = %run.run_id, agent.id = %run.agent_id);
+        let span = error_span!("run", thread.id = %thread.id, user.id = %thread.owner, run.id = %run.run_id, agent.id = %run.agent_id);
         let mut leave = Leave { shared: shared.clone(), run: run.clone(), last: Last::default() };
         let work = AssertUnwindSafe(execute(&shared, &run, work)).catch_unwind();
-        leave.last = work.instrument(span).await.unwrap_or_else(|_| {
-            error!(thread.id = %thread.id, user.id = %thread.owner, run.id = %run.run_id, "the engine panicked; the run was abandoned");
+        leave.last = work.instrument(span.clone()).await.unwrap_or_else(|_| {
+            let _entered = span.enter();
+            error!("the engine panicked; the run was abandoned");
             if let Some(open) = run.log.run() {
                 close::give_up(&shared, open);
             }
@@ -63,18 +66,26 @@ pub(super) fn drive(shared: Arc<Shared>, run: Arc<LiveRun>, request: RunRequest)
 struct Last {
     frames: Frames,
     end: End,
+    outcome: Outcome,
 }
 
 impl Default for Last {
+    /// Of a run that is dropped before its end.
     fn default() -> Last {
-        Last { frames: Frames::default(), end: End::Told }
+        Last { frames: Frames::default(), end: End::Told, outcome: Outcome::Failed(codes::RUN_INTERRUPTED) }
     }
 }
 
 impl Last {
-    /// A terminal event for a run that never began or cannot go on.
+    /// A terminal event for a run that cannot go on.
     fn failed(message: &str, code: &'static str) -> Last {
-        Last { end: End::Failed(Frames::of(&[Event::run_error(message, code)])), ..Last::default() }
+        let end = End::Failed(Frames::of(&[Event::run_error(message, code)]));
+        Last { end, outcome: Outcome::Failed(code), ..Last::default() }
+    }
+
+    /// The same for one that never began.
+    fn refused(message: &str, code: &'static str) -> Last {
+        Last { outcome: Outcome::Refused(code), ..Last::failed(message, code) }
     }
 
     /// The store failed. What was about to be shown may not be kept, or follow events nobody saw.
@@ -99,9 +110,10 @@ impl Drop for Leave {
     fn drop(&mut self) {
         self.shared.places.leave(&self.run);
         self.run.enter(Phase::Over);
-        let Last { frames, end } = std::mem::take(&mut self.last);
-        self.run.log.publish(frames);
+        let Last { frames, end, outcome } = std::mem::take(&mut self.last);
+        self.run.show(frames);
         self.run.log.end(end);
+        self.run.meter.ended(outcome);
     }
 }
 
@@ -115,18 +127,19 @@ async fn execute(shared: &Arc<Shared>, run: &Arc<LiveRun>, work: Box<Work>) -> L
             error!(error = %failure, "the store could not begin the run");
             return Last::failed(&failure.to_string(), codes::STORE_FAILED);
         }
-        Err(NotBegun::Busy) => return Last::failed("Thread already running", codes::THREAD_BUSY),
-        Err(NotBegun::QueueFull) => return Last::failed(&RunRefused::QueueFull.to_string(), codes::QUEUE_FULL),
+        Err(NotBegun::Busy) => return Last::refused("Thread already running", codes::THREAD_BUSY),
+        Err(NotBegun::QueueFull) => return Last::refused(&RunRefused::QueueFull.to_string(), codes::QUEUE_FULL),
         Err(NotBegun::QueueTimeout) => {
-            return Last::failed("The run waited for its thread as long as it may", codes::QUEUE_TIMEOUT);
+            return Last::refused("The run waited for its thread as long as it may", codes::QUEUE_TIMEOUT);
         }
         Err(NotBegun::Stopped) if run.stop_reason() == Some(StopReason::Deleted) => {
-            return Last::failed("The thread was deleted while the run waited for it", codes::THREAD_DELETED);
+            return Last::refused("The thread was deleted while the run waited for it", codes::THREAD_DELETED);
         }
         Err(NotBegun::Stopped) => {
             let mut nothing_said = Finalizer::new(thread_id, &run.run_id);
-            let events = nothing_said.close(ending(Ok(AgentEnd::Stopped), run.stop_reason()));
-            return Last { frames: Frames::of(&events), ..Last::default() };
+            let ending = ending(Ok(AgentEnd::Stopped), run.stop_reason());
+            let outcome = outcome::closed(&ending);
+            return Last { frames: Frames::of(&nothing_said.close(ending)), outcome, ..Last::default() };
         }
     };
     unwatched::attend(shared, run);
@@ -151,6 +164,7 @@ async fn execute(shared: &Arc<Shared>, run: &Arc<LiveRun>, work: Box<Work>) -> L
             message_ids: Vec::new(),
             bytes: 0,
             events: 0,
+            told: None,
         },
     });
     let end = match run.stop_reason() {
@@ -163,7 +177,7 @@ async fn execute(shared: &Arc<Shared>, run: &Arc<LiveRun>, work: Box<Work>) -> L
     let (open, how, last) = progress.finish(end, new_messages);
     match how {
         None => last,
-        Some(how) => match close::close(shared, &open, &how).await {
+        Some(how) => match run.meter.timed(StoreCall::Seal, close::close(shared, &open, &how)).await {
             Ok(()) => last,
             Err(failure) => Last::of_store(&failure),
         },
@@ -196,6 +210,8 @@ struct Said {
     message_ids: Vec<Box<str>>,
     bytes: usize,
     events: usize,
+    /// By the last terminal event.
+    told: Option<Outcome>,
 }
 
 impl Sink for Said {
@@ -204,6 +220,7 @@ impl Sink for Said {
         self.bytes += event.json().len();
         self.compactor.push(event);
         if event.kind().is_terminal() {
+            self.told = Some(outcome::told(event));
             return self.held.push(event);
         }
         self.release();
@@ -331,8 +348,9 @@ impl Progress<'_> {
     async fn show(&mut self) -> Result<(), StoreError> {
         let frames = self.said.ready.finish();
         if !frames.is_empty() {
-            self.shared.store.append(&self.open, frames.clone()).await?;
-            self.run.log.publish(frames);
+            let append = self.shared.store.append(&self.open, frames.clone());
+            self.run.meter.timed(StoreCall::Append, append).await?;
+            self.run.show(frames);
         }
         Ok(())
     }
@@ -350,7 +368,10 @@ impl Progress<'_> {
         let reason = self.run.stop_reason();
         let failed_start = matches!(end, Ok(AgentEnd::Failed(_))) && self.said.events == 0;
         let broken_store = end.as_ref().err().map(Last::of_store);
-        self.pipeline.close(ending(end, reason), &mut self.said);
+        let ending = ending(end, reason);
+        let told = self.said.told.filter(|_| self.pipeline.has_ended());
+        let outcome = told.unwrap_or_else(|| outcome::closed(&ending));
+        self.pipeline.close(ending, &mut self.said);
         self.said.release();
         let frames = self.said.ready.finish();
         let unwanted = self.run.stop_reason().is_some_and(StopReason::leaves_no_history);
@@ -359,7 +380,7 @@ impl Progress<'_> {
         } else {
             Close::Seal(self.said.seal(self.pipeline.started(), new_messages))
         };
-        (self.open, Some(how), broken_store.unwrap_or(Last { frames, end: End::Told }))
+        (self.open, Some(how), broken_store.unwrap_or(Last { frames, end: End::Told, outcome }))
     }
 }
 

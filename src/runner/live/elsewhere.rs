@@ -20,6 +20,13 @@ pub(super) struct Followed {
     logs: Mutex<HashMap<OpenRun, Arc<Log>>>,
 }
 
+impl Followed {
+    /// How many watch runs of other processes.
+    pub(super) fn watchers(&self) -> usize {
+        self.logs.lock().values().map(|log| log.watchers()).sum()
+    }
+}
+
 /// Watches a run of another process behind its first `seen` events.
 pub(super) fn follow(shared: &Arc<Shared>, run: OpenRun, seen: u64) -> Watch {
     let mut logs = shared.followed.logs.lock();

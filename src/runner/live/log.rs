@@ -120,8 +120,13 @@ impl Log {
         self.inner.lock().bytes
     }
 
+    /// How many watch it.
+    pub(super) fn watchers(&self) -> usize {
+        self.inner.lock().watchers
+    }
+
     pub(super) fn is_watched(&self) -> bool {
-        self.inner.lock().watchers > 0
+        self.watchers() > 0
     }
 
     /// Waits until nobody watches, and tells since when.

@@ -32,8 +32,8 @@ use self::replay::Replay;
 use self::run::{LiveRun, Phase, StopReason};
 use self::watch::{Shown, Watch};
 use super::{
-    AgentRunner, ConnectRequest, FrameStream, Owner, RunRefused, RunRequest, RunnerError, StopRequest, Stopped,
-    ThreadKey, ThreadStore,
+    Activity, AgentRunner, ConnectRequest, FrameStream, Owner, RunRefused, RunRequest, RunnerError, StopRequest,
+    Stopped, ThreadKey, ThreadStore,
 };
 use crate::agui::{Event, Frames};
 
@@ -184,6 +184,12 @@ impl AgentRunner for LiveRunner {
 
     fn clear_threads<'r>(&'r self, owner: &'r Owner) -> BoxFuture<'r, Result<(), RunnerError>> {
         Box::pin(async move { Ok(removal::clear(&self.shared, owner).await?) })
+    }
+
+    fn activity(&self) -> Activity {
+        let shared = &self.shared;
+        let runs = shared.places.all().iter().map(|run| run.now()).collect();
+        Activity { runs, watchers_elsewhere: shared.followed.watchers() }
     }
 
     fn shutdown(&self, deadline: Duration) -> BoxFuture<'_, ()> {

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::WhenBusy;
 use super::log::Log;
-use crate::runner::{AskedStop, OpenRun, RunRequest};
+use crate::agui::Frames;
+use crate::runner::{ActiveNow, AskedStop, OpenRun, RunMeter, RunRequest};
 
 /// A run that holds its thread in this process, or waits for it.
 pub(super) struct LiveRun {
@@ -16,6 +18,8 @@ pub(super) struct LiveRun {
     pub(super) agent_id: Arc<str>,
     pub(super) when_busy: WhenBusy,
     pub(super) log: Arc<Log>,
+    pub(super) meter: RunMeter,
+    since: Instant,
     /// Signalled with the stop.
     pub(super) stopped: CancellationToken,
     standing: Mutex<Standing>,
@@ -69,6 +73,8 @@ impl LiveRun {
             agent_id: request.agent_id.clone(),
             when_busy,
             log: Arc::new(Log::new(request.thread(), 0, max_log_bytes)),
+            meter: request.meter.clone(),
+            since: Instant::now(),
             // Not a child of a common token: signalling one run must cost nothing to the others.
             stopped: CancellationToken::new(),
             standing: Mutex::new(Standing { phase: Phase::Starting, stop: None, asked: None }),
@@ -104,6 +110,23 @@ impl LiveRun {
         }
         drop(standing);
         self.log.run().is_some_and(|run| run == stop.run)
+    }
+
+    /// Makes visible what the run said next, and the store keeps.
+    pub(super) fn show(&self, frames: Frames) {
+        self.meter.said(frames.count(), frames.bytes().len());
+        self.log.publish(frames);
+    }
+
+    /// The run as operators see it.
+    pub(super) fn now(&self) -> ActiveNow {
+        ActiveNow {
+            waits: matches!(self.phase(), Phase::Waiting | Phase::WaitingElsewhere),
+            age: self.since.elapsed(),
+            events: self.log.said(),
+            watchers: self.log.watchers(),
+            ..ActiveNow::new(self.log.thread.clone(), self.run_id.clone(), self.agent_id.clone())
+        }
     }
 
     pub(super) fn phase(&self) -> Phase {

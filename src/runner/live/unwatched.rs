@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
-use tracing::info;
+use tracing::{Instrument, info};
 
 use super::run::{LiveRun, Phase, StopReason};
 use super::{Shared, WhenUnwatched};
@@ -18,16 +18,17 @@ pub(super) fn attend(shared: &Shared, run: &Arc<LiveRun>) {
         WhenUnwatched::StopAfter(patience) => patience,
     };
     let run = run.clone();
-    shared.tasks.spawn(async move {
+    let attending = async move {
         tokio::select! {
             _ = run.leaves(Phase::Begun) => {}
             () = left_alone(&run, patience) => {
                 if run.ask_to_stop(StopReason::User) {
-                    info!(thread.id = %run.log.thread.id, user.id = %run.log.thread.owner, run.id = %run.run_id, "The run was stopped, as nobody watched it");
+                    info!("The run was stopped, as nobody watched it");
                 }
             }
         }
-    });
+    };
+    shared.tasks.spawn(attending.in_current_span());
 }
 
 /// Waits until nobody has watched the run for so long, from its start on.

@@ -13,8 +13,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use super::{
-    AgentRunner, ConnectRequest, FrameStream, LiveRunner, Owner, RunOptions, RunRefused, RunRequest, RunnerError,
-    StopRequest, Stopped, ThreadKey, ThreadStore,
+    Activity, AgentRunner, ConnectRequest, FrameStream, LiveRunner, Owner, RunOptions, RunRefused, RunRequest,
+    RunnerError, StopRequest, Stopped, ThreadKey, ThreadStore,
 };
 
 pub use store::MemoryStore;
@@ -76,6 +76,9 @@ impl AgentRunner for MemoryRunner {
     }
     fn clear_threads<'r>(&'r self, owner: &'r Owner) -> BoxFuture<'r, Result<(), RunnerError>> {
         self.engine.clear_threads(owner)
+    }
+    fn activity(&self) -> Activity {
+        self.engine.activity()
     }
     fn shutdown(&self, deadline: Duration) -> BoxFuture<'_, ()> {
         self.engine.shutdown(deadline)

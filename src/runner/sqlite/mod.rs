@@ -33,8 +33,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use super::{
-    AgentRunner, ConnectRequest, FrameStream, LiveRunner, Owner, RunOptions, RunRefused, RunRequest, RunnerError,
-    StopRequest, Stopped, StoreError, ThreadKey, ThreadStore,
+    Activity, AgentRunner, ConnectRequest, FrameStream, LiveRunner, Owner, RunOptions, RunRefused, RunRequest,
+    RunnerError, StopRequest, Stopped, StoreError, ThreadKey, ThreadStore,
 };
 
 pub use admin::{CheckReport, Progress, Retention};
@@ -130,6 +130,9 @@ impl AgentRunner for SqliteRunner {
     }
     fn clear_threads<'r>(&'r self, owner: &'r Owner) -> BoxFuture<'r, Result<(), RunnerError>> {
         self.engine.clear_threads(owner)
+    }
+    fn activity(&self) -> Activity {
+        self.engine.activity()
     }
     fn shutdown(&self, deadline: Duration) -> BoxFuture<'_, ()> {
         self.engine.shutdown(deadline)

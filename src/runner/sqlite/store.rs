@@ -17,7 +17,7 @@ use super::runs::Seal;
 use super::search::Portion;
 use super::stored::Piece;
 use super::writer::Writer;
-use super::{SqliteOptions, history, lists, removal, runs, search, stops};
+use super::{SqliteOptions, history, lists, removal, runs, schema, search, stops};
 use crate::agui::Frames;
 use crate::runner::words::Words;
 use crate::runner::{
@@ -224,6 +224,14 @@ impl ThreadStore for SqliteStore {
     fn clear(&self, owner: &Owner) -> BoxFuture<'_, Result<(), StoreError>> {
         let owner = owner.clone();
         async move { self.clear_all(owner).await.map(drop) }.boxed()
+    }
+
+    fn check(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.writer.run(0, |write| schema::touch(write.connection())).boxed()
+    }
+
+    fn waiting_writes(&self) -> usize {
+        self.writer.waiting()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

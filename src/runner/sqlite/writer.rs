@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Instant;
@@ -28,6 +29,8 @@ pub(super) struct Writer {
     queue: Mutex<Option<mpsc::Sender<Ask>>>,
     gathered: Mutex<Vec<Box<dyn Job>>>,
     room: Arc<Semaphore>,
+    /// How many wait for an answer.
+    waiting: AtomicUsize,
     /// Signalled when the thread has ended.
     ended: CancellationToken,
 }
@@ -102,7 +105,7 @@ impl Writer {
         let thread = thread::Builder::new().name("sqlite-writer".to_owned()).spawn(serve);
         thread.map_err(|error| StoreError::Failed(format!("no thread to write with: {error}")))?;
         let (queue, room) = (Mutex::new(Some(sender)), Arc::new(Semaphore::new(ROOM)));
-        Ok(Writer { queue, gathered: Mutex::default(), room, ended })
+        Ok(Writer { queue, gathered: Mutex::default(), room, waiting: AtomicUsize::new(0), ended })
     }
 
     /// Has some work done, about so many bytes of it, and waits until it is kept. Work must change nothing but the
@@ -112,6 +115,7 @@ impl Writer {
         bytes: usize,
         work: impl FnMut(&mut Write<'_>) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, StoreError> {
+        let _waiting = Waiting::among(&self.waiting);
         let units = u32::try_from((1 + bytes / 1024).min(ROOM)).unwrap_or(1);
         let room = self.room.clone().acquire_many_owned(units).await.map_err(|_| gone())?;
         let (answer, answered) = oneshot::channel();
@@ -128,6 +132,11 @@ impl Writer {
             drop(handing);
         }
         answered.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// How many wait for what they asked for.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// Hands over what was gathered, in order.
@@ -161,6 +170,22 @@ impl Writer {
         self.hand_over();
         self.queue.lock().take();
         self.ended.cancelled().await;
+    }
+}
+
+/// Counts somebody as long as they wait.
+struct Waiting<'w>(&'w AtomicUsize);
+
+impl<'w> Waiting<'w> {
+    fn among(all: &'w AtomicUsize) -> Waiting<'w> {
+        all.fetch_add(1, Ordering::Relaxed);
+        Waiting(all)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -3,7 +3,7 @@
 #[cfg(feature = "mcp")]
 use crate::intelligence::NoTools;
 use crate::intelligence::{NoLearningContainer, PlatformError};
-use crate::runner::StartError;
+use crate::runner::{StartError, codes};
 
 /// Each becomes an answer of its own.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +47,18 @@ pub(crate) enum PlatformFailure {
         #[source]
         cause: PlatformError,
     },
+}
+
+impl PlatformFailure {
+    /// What metrics call it.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            PlatformFailure::LockHeld | PlatformFailure::Start(StartError::AlreadyRunning) => codes::THREAD_BUSY,
+            PlatformFailure::Start(StartError::ShuttingDown) => codes::RUNTIME_SHUTDOWN,
+            PlatformFailure::LearningContainer(_) => "NO_LEARNING_CONTAINER",
+            _ => "PLATFORM_FAILED",
+        }
+    }
 }
 
 /// What was asked about threads.

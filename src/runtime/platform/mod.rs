@@ -17,7 +17,7 @@ use tracing::warn;
 use super::Caller;
 use super::titles::Titles;
 use crate::intelligence::{Intelligence, JoinToken};
-use crate::runner::{IntelligenceRunner, PlatformStop};
+use crate::runner::{Activity, IntelligenceRunner, PlatformStop};
 
 pub(crate) use failure::{Operation, PlatformFailure};
 pub(crate) use threads::PlatformThreads;
@@ -104,6 +104,11 @@ impl Platform {
             Some(owner) if owner != agent_id => Err(PlatformFailure::OtherAgent),
             _ => Ok(id),
         }
+    }
+
+    /// What runs now.
+    pub(super) fn activity(&self) -> Activity {
+        self.runner.activity()
     }
 
     /// Ends a run, and returns when the platform has its end.

@@ -6,7 +6,7 @@ use std::panic::resume_unwind;
 use http::HeaderMap;
 use http::request::Parts;
 use tokio::task::JoinError;
-use tracing::{Instrument, debug, info_span, warn};
+use tracing::{Instrument, debug, error_span, warn};
 
 use super::{Bootstrap, Platform, PlatformFailure};
 use crate::agui::{Message, RunAgentInput};
@@ -14,7 +14,7 @@ use crate::intelligence::{
     Intelligence, LockError, LockRequest, NewThread, PlatformError, PlatformThread, RunCredentials, RunIdentity,
     ThreadUpdate, message_ids,
 };
-use crate::runner::{IntelligenceRunner, PlatformRun, RunRequest, StartError};
+use crate::runner::{IntelligenceRunner, PlatformRun, RunMeter, RunRequest, StartError};
 use crate::runtime::titles::Question;
 use crate::runtime::{Caller, FoundAgent, names};
 
@@ -22,6 +22,14 @@ use crate::runtime::{Caller, FoundAgent, names};
 struct Found {
     thread: PlatformThread,
     created: bool,
+}
+
+/// What a client asked for, as the run takes it along.
+struct Asked {
+    found: FoundAgent,
+    input: RunAgentInput,
+    headers: HeaderMap,
+    meter: RunMeter,
 }
 
 impl Platform {
@@ -33,6 +41,7 @@ impl Platform {
         input: RunAgentInput,
         head: &Parts,
         headers: HeaderMap,
+        meter: RunMeter,
     ) -> Result<Bootstrap, PlatformFailure> {
         let user_id = caller.user_id();
         // First of all, as in the contract: a policy for memories may refuse to answer.
@@ -60,9 +69,10 @@ impl Platform {
             agent_id: new.agent_id,
             learning_container_id: new.learning_container_id,
         };
+        let asked = Asked { found: equipped, input, headers, meter };
         // A task of its own: a client that leaves in the midst of it must not leave a lock behind.
         let (intelligence, runner) = (self.intelligence.clone(), self.runner.clone());
-        let begun = self.beginning.spawn(begin(intelligence, runner, lock, equipped, input, headers).in_current_span());
+        let begun = self.beginning.spawn(begin(intelligence, runner, lock, asked).in_current_span());
         let run = match begun.await.map_err(JoinError::try_into_panic) {
             Ok(begun) => begun?,
             Err(Ok(panic)) => resume_unwind(panic),
@@ -100,7 +110,7 @@ impl Platform {
         let intelligence = self.intelligence.clone();
         let (thread_id, agent_id) = (input.thread_id.clone(), found.id.clone());
         let user_id = caller.user_id().to_owned();
-        let span = info_span!("title", thread.id = thread_id, user.id = user_id);
+        let span = error_span!("title", thread.id = thread_id, user.id = user_id, agent.id = %agent_id);
         titles.spawn(span, async move {
             let name = question.answer().await.unwrap_or_else(|| fallback.to_string());
             let update = ThreadUpdate { name: Some(name.into()), archived: None };
@@ -117,10 +127,9 @@ async fn begin(
     intelligence: Intelligence,
     runner: IntelligenceRunner,
     wanted: LockRequest,
-    found: FoundAgent,
-    mut input: RunAgentInput,
-    headers: HeaderMap,
+    asked: Asked,
 ) -> Result<RunCredentials, PlatformFailure> {
+    let Asked { found, mut input, headers, meter } = asked;
     let (run, lock) = intelligence.acquire_lock(&wanted).await.map_err(|error| match error {
         LockError::Platform(cause) if cause.status() == Some(409) => PlatformFailure::LockHeld,
         LockError::Platform(cause) => PlatformFailure::Lock(cause),
@@ -138,7 +147,7 @@ async fn begin(
     };
     let new_messages = unknown(&input.messages, &kept);
     let (agent_id, agent, user_id) = (found.id, found.agent, wanted.user_id.into());
-    runner.start(PlatformRun { agent_id, agent, input, headers, new_messages, user_id, lock }).await?;
+    runner.start(PlatformRun { agent_id, agent, input, headers, new_messages, user_id, lock, meter }).await?;
     Ok(run)
 }
 

@@ -1,24 +1,27 @@
-//! The commands that look after what is kept: each opens the database beside whoever else uses it, does its work,
-//! and prints for people, or with `--json` for scripts.
+//! The commands that look after what is kept, and after a server that runs. Most open the database beside whoever else uses it, do their
+//! work, and print for people, or with `--json` for scripts.
 
 mod console;
 mod database;
 mod export;
+mod hash_key;
 mod output;
 mod pages;
 mod shown;
+mod status;
 #[cfg(test)]
 mod tests;
 mod threads;
 mod users;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
 
 use self::console::Console;
+pub(super) use self::status::{Look, run as look};
 use super::config::Database;
 use crate::runner::{SqliteOptions, SqliteStore, StoreError, ThreadStore};
 
@@ -28,7 +31,7 @@ pub(super) enum Keeping {
     /// List, show, export or delete threads
     #[command(subcommand)]
     Threads(threads::Command),
-    /// Export or delete everything that is kept of a user
+    /// Export or delete everything that is kept of a user; make API keys
     #[command(subcommand)]
     Users(users::Command),
     /// Check, back up or shrink the database
@@ -83,11 +86,17 @@ impl Failure {
     }
 }
 
-/// Opens the database and carries a command out.
+/// Carries a command out, on the database if it needs one.
 ///
 /// # Errors
 /// Why it was not, or not wholly, carried out.
-pub(super) async fn run(command: Keeping, database: &Database) -> Result<(), Failure> {
+pub(super) async fn run(command: Keeping, database: Result<Database, Failure>) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    dispatch(command, database.and_then(file), &mut Console::new(&mut stdout)).await
+}
+
+/// The database's file.
+fn file(database: Database) -> Result<PathBuf, Failure> {
     let Database::File(path) = database else {
         return Err(Failure::Misuse(
             "threads are kept in memory, where no command can reach them; name a database with --database PATH"
@@ -100,15 +109,17 @@ pub(super) async fn run(command: Keeping, database: &Database) -> Result<(), Fai
             path.display()
         )));
     }
-    let mut stdout = io::stdout().lock();
-    dispatch(command, path, &mut Console::new(&mut stdout)).await
+    Ok(path)
 }
 
-async fn dispatch(command: Keeping, path: &Path, console: &mut Console<'_>) -> Result<(), Failure> {
+async fn dispatch(command: Keeping, path: Result<PathBuf, Failure>, console: &mut Console<'_>) -> Result<(), Failure> {
     match command {
-        Keeping::Threads(command) => opened(path, async |store| threads::run(command, store, console).await).await,
-        Keeping::Users(command) => opened(path, async |store| users::run(command, store, console).await).await,
-        Keeping::Db(command) => database::run(command, path, console).await,
+        Keeping::Threads(command) => opened(&path?, async |store| threads::run(command, store, console).await).await,
+        Keeping::Users(users::Command::Kept(command)) => {
+            opened(&path?, async |store| users::run(command, store, console).await).await
+        }
+        Keeping::Users(users::Command::HashKey(args)) => hash_key::run(&args, console),
+        Keeping::Db(command) => database::run(command, &path?, console).await,
     }
 }
 

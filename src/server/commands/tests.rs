@@ -54,7 +54,7 @@ impl Place {
         let command = Line::try_parse_from(line).unwrap_or_else(|error| panic!("{error}")).command;
         let mut out = Vec::new();
         let mut console = Console::answering(&mut out, answer);
-        let end = dispatch(command, &self.path("threads.db"), &mut console).await;
+        let end = dispatch(command, Ok(self.path("threads.db")), &mut console).await;
         Said { out: String::from_utf8(out).expect("text"), end }
     }
 
@@ -368,10 +368,10 @@ async fn a_vacuum_gives_room_back() {
 async fn a_database_that_is_not_there_is_not_made() {
     let path = std::env::temp_dir().join(format!("copilotkit-none-{}.db", Uuid::new_v4()));
     let listed = Line::parse_from(["threads", "list"]).command;
-    let end = run(listed, &Database::File(path.clone())).await.expect_err("nothing is there");
+    let end = run(listed, Ok(Database::File(path.clone()))).await.expect_err("nothing is there");
     assert!(matches!(&end, Failure::NotFound(why) if why.contains(&path.display().to_string())), "{end}");
     assert!(!Path::new(&path).exists());
     let listed = Line::parse_from(["threads", "list"]).command;
-    let end = run(listed, &Database::Memory).await.expect_err("nothing can be reached");
+    let end = run(listed, Ok(Database::Memory)).await.expect_err("nothing can be reached");
     assert!(matches!(&end, Failure::Misuse(why) if why.contains("--database PATH")), "{end}");
 }

@@ -1,4 +1,4 @@
-//! `users export`, `delete`: what a person may ask of whoever keeps their words.
+//! `users export`, `delete`: what a person may ask of whoever keeps their words; and `hash-key`.
 
 use std::path::PathBuf;
 
@@ -6,13 +6,23 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::console::{Console, spinner};
+use super::hash_key::HashKey;
 use super::output::{count, harmless};
 use super::{Failure, export, pages};
 use crate::runner::{Owner, Removed, SqliteStore, StoreError, ThreadQuery, end_elsewhere};
 
-/// What to do with what is kept of a user.
+/// What to do about users.
 #[derive(Debug, Subcommand)]
 pub(in crate::server) enum Command {
+    #[command(flatten)]
+    Kept(Kept),
+    /// Make an API key, and the hash of it for the configuration
+    HashKey(HashKey),
+}
+
+/// What to do with what is kept of a user.
+#[derive(Debug, Subcommand)]
+pub(in crate::server) enum Kept {
     /// Write every thread of a user with all its events, messages and state as JSON, one thread a line
     Export(Export),
     /// Delete every thread of a user for ever, so that none of their text is left in the file
@@ -49,10 +59,10 @@ pub(in crate::server) struct Delete {
     json: bool,
 }
 
-pub(super) async fn run(command: Command, store: &SqliteStore, console: &mut Console<'_>) -> Result<(), Failure> {
+pub(super) async fn run(command: Kept, store: &SqliteStore, console: &mut Console<'_>) -> Result<(), Failure> {
     match command {
-        Command::Export(args) => export(args, store, console).await,
-        Command::Delete(args) => delete(args, store, console).await,
+        Kept::Export(args) => export(args, store, console).await,
+        Kept::Delete(args) => delete(args, store, console).await,
     }
 }
 

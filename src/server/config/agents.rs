@@ -6,16 +6,29 @@ use http::HeaderName;
 
 use super::super::file::Raw;
 use super::checks::{is_header_value, is_http_url, not_zero_time};
-use super::{Place, Problem, Reader, Secret, Section, Setting};
+use super::credentials::{Texts, is_user_id};
+use super::{ForwardHeaders, Place, Problem, Reader, Secret, Section, Setting};
+use crate::Allow;
 
 /// One agent.
 #[derive(Debug, PartialEq)]
 pub(in crate::server) struct AgentSettings {
     pub(in crate::server) name: String,
     pub(in crate::server) description: Option<String>,
-    /// Whether it gets to see the headers the forwarding policy lets through.
-    pub(in crate::server) forward_headers: bool,
+    pub(in crate::server) forward: Forward,
+    /// For whom it is; `None` is for everybody.
+    pub(in crate::server) allow: Option<Allow>,
     pub(in crate::server) kind: Kind,
+}
+
+/// Which headers of a request an agent gets to see.
+#[derive(Debug, PartialEq)]
+pub(in crate::server) enum Forward {
+    /// Those the policy for all lets through.
+    AsAll,
+    Nothing,
+    /// Those a policy of its own lets through.
+    Own(ForwardHeaders),
 }
 
 #[derive(Debug, PartialEq)]
@@ -40,7 +53,7 @@ const OF_HTTP: &[&str] = &["url", "headers", "connect_timeout", "idle_timeout", 
 
 impl AgentSettings {
     fn new(name: impl Into<String>, kind: Kind) -> AgentSettings {
-        AgentSettings { name: name.into(), description: None, forward_headers: true, kind }
+        AgentSettings { name: name.into(), description: None, forward: Forward::AsAll, allow: None, kind }
     }
 
     fn demo(name: impl Into<String>) -> AgentSettings {
@@ -50,12 +63,13 @@ impl AgentSettings {
 
 const PACE: Duration = Duration::from_millis(20);
 
-pub(super) fn read(reader: &Reader) -> Vec<AgentSettings> {
+pub(super) fn read(reader: &Reader, users_are_wanted: bool) -> Vec<AgentSettings> {
     let mut section = reader.section("agents");
     let named = section.named_sections();
     section.finish();
     let in_file = !named.is_empty();
-    let mut agents: Vec<AgentSettings> = named.into_iter().filter_map(|(name, section)| agent(name, section)).collect();
+    let mut agents: Vec<AgentSettings> =
+        named.into_iter().filter_map(|(name, section)| agent(name, section, users_are_wanted)).collect();
     let mut wrong_outside = false;
     if let Some((list, place)) = reader.outside("agents") {
         for text in list.split_whitespace() {
@@ -103,12 +117,13 @@ fn outside(text: &str) -> Result<AgentSettings, String> {
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 
-fn agent(name: String, mut section: Section<'_>) -> Option<AgentSettings> {
+fn agent(name: String, mut section: Section<'_>, users_are_wanted: bool) -> Option<AgentSettings> {
     if name.is_empty() {
         section.report(section.place(), "", "an agent must have a name");
     }
     let description = section.get("description");
-    let forward_headers = section.get("forward_headers").unwrap_or(true);
+    let forward = forward(&mut section);
+    let allow = allow(&mut section, users_are_wanted);
     let is_demo = section.get::<AgentKind>("kind").unwrap_or(AgentKind::Http) == AgentKind::Demo;
     let pace = section.get_placed("pace");
     let url = section.get_placed::<Secret>("url");
@@ -143,7 +158,48 @@ fn agent(name: String, mut section: Section<'_>) -> Option<AgentSettings> {
         http(&section, url, headers, timeouts)
     };
     section.finish();
-    kind.map(|kind| AgentSettings { name, description, forward_headers, kind })
+    kind.map(|kind| AgentSettings { name, description, forward, allow, kind })
+}
+
+fn forward(section: &mut Section<'_>) -> Forward {
+    const KEY: &str = "forward_headers";
+    if section.holds_table(KEY) {
+        return Forward::Own(super::forward_headers(section.section(KEY)));
+    }
+    if section.get(KEY).unwrap_or(true) { Forward::AsAll } else { Forward::Nothing }
+}
+
+fn allow(section: &mut Section<'_>, users_are_wanted: bool) -> Option<Allow> {
+    let mut listed = section.section("allow");
+    let place = listed.is_present().then(|| listed.place());
+    let users = listed.get_placed::<Texts>("users");
+    let mut claims = listed.section("claims");
+    let mut allow = Allow::nobody();
+    for (name, Texts(texts), _) in claims.named_values::<Texts>() {
+        allow = texts.into_iter().fold(allow, |allow, text| allow.claim(name.as_str(), text));
+    }
+    claims.finish();
+    if let Some((Texts(ids), place)) = users {
+        for id in ids {
+            if let Err(reason) = is_user_id(&id) {
+                listed.report(place.clone(), "users", reason);
+            }
+            allow = allow.user(id);
+        }
+    }
+    listed.finish();
+    let place = place?;
+    if !users_are_wanted {
+        section.report(
+            place.clone(),
+            "allow",
+            "users are not told apart, so nobody could use the agent; add `[users]`",
+        );
+    }
+    if allow == Allow::nobody() {
+        section.report(place, "allow", "nobody is allowed; name `users` or `claims`, or drop the agent");
+    }
+    Some(allow)
 }
 
 struct Timeouts {

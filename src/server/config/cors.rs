@@ -13,6 +13,8 @@ use super::{Section, Setting};
 pub(in crate::server) struct Cors {
     pub(in crate::server) origins: Origins,
     pub(in crate::server) credentials: bool,
+    /// Whether every page of the web may have them.
+    pub(in crate::server) is_forced: bool,
     pub(in crate::server) allow_methods: Option<Vec<String>>,
     pub(in crate::server) allow_headers: Option<Vec<String>>,
     pub(in crate::server) expose_headers: Vec<String>,
@@ -30,9 +32,18 @@ pub(in crate::server) enum Origins {
 }
 
 pub(super) fn read(mut section: Section<'_>) -> Cors {
+    let origins = section.get_if("origins", are_origins).unwrap_or(Origins::Local);
+    let credentials = section.get_placed("credentials");
+    let is_forced = section.get("dangerously_allow_credentials_from_any_origin").unwrap_or(false);
+    if let (Origins::Any, Some((true, place)), false) = (&origins, &credentials, is_forced) {
+        let reason = "with every origin allowed, any page of the web could use the runtime as whoever visits it: list \
+                      the origins, or force it by `dangerously_allow_credentials_from_any_origin = true`";
+        section.report(place.clone(), "credentials", reason);
+    }
     let cors = Cors {
-        origins: section.get_if("origins", are_origins).unwrap_or(Origins::Local),
-        credentials: section.get("credentials").unwrap_or(false),
+        origins,
+        credentials: credentials.is_some_and(|(on, _)| on),
+        is_forced,
         allow_methods: section.get_if("allow_methods", are_methods),
         allow_headers: section.get_if("allow_headers", are_header_names),
         expose_headers: section.get_if("expose_headers", are_header_names).unwrap_or_default(),

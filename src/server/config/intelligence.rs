@@ -40,7 +40,8 @@ pub(super) fn read(reader: &Reader, users_are_wanted: bool) -> (bool, Option<Int
     }
     if is_wanted && !users_are_wanted {
         let reason = "the platform keeps threads for users, so the program has to know who sends a request: name the \
-                      header in which a proxy says who the user is (`users.header`, --user-header)";
+                      header in which a proxy says who the user is (`users.header`, --user-header), or let users show \
+                      tokens (`[users.jwt]`) or keys (`[users.api_keys.NAME]`)";
         reader.report(Problem::new(place, "users.header", reason));
     }
     let intelligence = Intelligence {

@@ -73,14 +73,14 @@ pub(in crate::server) fn is_private(ip: IpAddr) -> Result<(), String> {
     }
     Err(format!(
         "other machines reach {ip}, and whoever reaches the runtime could read, continue and delete every thread, \
-         because users are not told apart. Name the header in which a proxy says who the user is \
-         (`users.header`, --user-header), or, if everybody may do everything, set `server.allow_anonymous = true` \
+         because users are not told apart. Let them show tokens or keys (`[users.jwt]`, `[users.api_keys.NAME]`), or name \
+         the header in which a proxy says who the user is (`users.header`, --user-header), or, if everybody may do everything, set `server.allow_anonymous = true` \
          (--allow-anonymous)"
     ))
 }
 
 /// Checks `HOST:PORT`, and gives the host without brackets.
-fn is_address(bind: &str) -> Result<&str, String> {
+pub(super) fn is_address(bind: &str) -> Result<&str, String> {
     const EXPECTED: &str = "expected HOST:PORT, such as 127.0.0.1:4000, 0.0.0.0:4000 or [::1]:4000";
     let (host, port) = bind.rsplit_once(':').ok_or(EXPECTED)?;
     let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));

@@ -1,10 +1,13 @@
 use super::*;
 use crate::intelligence::MemoryAccess;
 
+mod access;
+
 pub(super) const EXAMPLE: &str = include_str!("../../../copilotkit.example.toml");
 
 fn env(name: &str) -> Option<String> {
-    matches!(name, "AGENT_TOKEN" | "OPENAI_API_KEY" | "COPILOTKIT_INTELLIGENCE_API_KEY").then(|| "s3cret".to_owned())
+    matches!(name, "AGENT_TOKEN" | "JWT_SECRET" | "OPENAI_API_KEY" | "COPILOTKIT_INTELLIGENCE_API_KEY")
+        .then(|| "s3cret".to_owned())
 }
 
 pub(super) fn load(text: &str) -> Result<Config, Vec<Problem>> {
@@ -23,12 +26,15 @@ fn problems(text: &str) -> Vec<String> {
     said
 }
 
-/// The example with every setting switched on, but for the table that excludes others.
+/// The example with every setting switched on, but for the tables that exclude others.
 pub(super) fn uncommented() -> String {
     let whole = uncommented_whole();
-    let (before, rest) = whole.split_once("[intelligence]").expect("the table");
-    let (_, after) = rest.split_once("[cors]").expect("the table behind it");
-    format!("{before}[cors]{after}")
+    let excluding = [("[users.jwt]", "[runner]"), ("[intelligence]", "[cors]")];
+    excluding.into_iter().fold(whole, |whole, (table, behind)| {
+        let (before, rest) = whole.split_once(table).expect("the table");
+        let (_, after) = rest.split_once(behind).expect("the table behind it");
+        format!("{before}{behind}{after}")
+    })
 }
 
 /// Whether a line of the example is a setting or a table, and not a word about one.
@@ -78,13 +84,16 @@ impl Config {
 #[test]
 fn example_shows_what_is_off_by_default() {
     let example = load(&uncommented()).unwrap_or_else(|problems| panic!("{problems:#?}"));
-    assert!(example.users.is_some_and(|users| users.header == "x-forwarded-user"));
+    let by_proxy = |users: Users| matches!(users.known_by, KnownBy::Proxy(proxy) if proxy.header == "x-forwarded-user");
+    assert!(example.users.is_some_and(by_proxy));
     let transcription = example.transcription.expect("a transcription service");
     let least = load("[transcription]\napi_key = \"s3cret\"").expect("fine").transcription.expect("a service");
     assert_eq!(transcription, least);
     let least = "[agents.default]\nurl = \"http://localhost:8000/agui\"\n\
                  description = \"Answers questions about our products\"\n\
-                 headers = { Authorization = \"Bearer s3cret\" }\n[agents.demo]\nkind = \"demo\"\n";
+                 headers = { Authorization = \"Bearer s3cret\" }\n[agents.demo]\nkind = \"demo\"\n\
+                 forward_headers = { allow = [\"x-tenant\"] }\n\
+                 allow = { users = \"ada\", claims = { roles = [\"staff\", \"admin\"] } }\n[users]\nheader = \"x\"\n";
     assert_eq!(example.agents, load(least).expect("fine").agents);
 }
 
@@ -98,7 +107,7 @@ fn example_has_every_key() {
     let path: Arc<Path> = Path::new("x.toml").into();
     let (root, _) = file::parse(&path, &uncommented_whole(), &env);
     let reader = Reader::new(path, root, Overrides::new());
-    Config::read(&reader, None);
+    Config::read(&reader, None, &env);
     let mut paths = Vec::new();
     let (root, _) = file::parse(&Path::new("x").into(), &uncommented_whole(), &env);
     collect(&root, "", &mut paths);
@@ -304,7 +313,8 @@ fn retention_is_off_unless_told_otherwise() {
 #[test]
 fn users_are_told_apart_by_a_header_of_the_proxy() {
     let users = load("[users]\nheader = \"X-User\"\n").expect("fine").users.expect("users");
-    assert_eq!((users.header.as_str(), users.name_header), ("x-user", None));
+    let KnownBy::Proxy(proxy) = users.known_by else { panic!("a proxy") };
+    assert_eq!((proxy.header.as_str(), proxy.name_header, users.public_info), ("x-user", None, false));
     assert_eq!(load("").expect("fine").users, None);
     assert!(problems("[users]\n")[0].starts_with("x.toml:1: users.header: missing"));
     assert!(problems("[users]\nname_header = \"x-name\"\n")[0].starts_with("x.toml:1: users.header: missing"));

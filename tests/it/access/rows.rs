@@ -8,7 +8,7 @@ use super::world::{SECRET, Standing, Transport};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
-    /// It answers whoever asks.
+    /// It answers whoever asks, where the application says so.
     Anybody,
     /// It answers only who is known.
     Callers,

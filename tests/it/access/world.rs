@@ -64,6 +64,7 @@ impl World {
             .transcription(Listener)
             .expose_memory_routes(true)
             .debug_feed(true)
+            .public_info(true)
             .identify_user(move |head| {
                 count.fetch_add(1, Ordering::SeqCst);
                 ready(user_of(head))

@@ -235,7 +235,7 @@ fn deep_json_from_an_agent_is_relayed_and_replayed() {
 
 #[tokio::test]
 async fn bytes_that_are_no_utf8_are_refused_or_replaced_but_never_fail() {
-    let multi = service(greeter()).cors(Cors::any());
+    let multi = service(greeter()).cors(Cors::any()).unwrap();
     let single = multi.clone().single_route();
     let broken = |text: &str| {
         text.replace('~', "\u{7f}")
@@ -609,7 +609,7 @@ async fn assert_internal_error(service: CopilotService, what: &str) {
 
 #[tokio::test]
 async fn a_hook_that_panics_fails_its_request_alone() {
-    let base = || service(greeter()).cors(Cors::any());
+    let base = || service(greeter()).cors(Cors::any()).unwrap();
     let failing = || base().on_request(|_, _| async { Err(copilotkit_runtime::http::Interrupt::Error("no".into())) });
     for (what, service) in [
         ("on_request", base().on_request(|_, _| async { panic!("hook") })),
@@ -675,7 +675,7 @@ async fn agents_that_cannot_be_found_without_a_panic_fail_their_request_alone() 
                 Ok(Agents::new().with("default", greeter()))
             }
         });
-        let service = runtime.build().unwrap().into_service().cors(Cors::any());
+        let service = runtime.build().unwrap().into_service().cors(Cors::any()).unwrap();
         assert_internal_error(service.clone(), "a factory").await;
         assert_alive(&service).await;
     }

@@ -18,7 +18,7 @@ const EVENTS: [(&str, &str); 3] =
 pub(super) const ITEMS: [&str; 4] = ["/DebugEvent", "/RunStartedEvent", "/RunFinishedEvent", "/RunErrorEvent"];
 
 /// Headers of which none may come undocumented.
-const OURS: [&str; 4] = ["allow", "cache-control", "vary", "x-accel-buffering"];
+const OURS: [&str; 6] = ["allow", "cache-control", "retry-after", "vary", "www-authenticate", "x-accel-buffering"];
 
 pub(super) struct Document {
     pub(super) root: Value,

@@ -47,6 +47,17 @@ const EXCEPTIONS: &[(&str, &str, &[&str])] = &[
         ],
     ),
     (
+        "a hook of the embedding application refused, in its own words",
+        "WWW-Authenticate is missing",
+        &["cors/hook-thrown-response-gets-cors", "hooks/on-request-throws-response"],
+    ),
+    (
+        "a hook of the embedding application refused, in its own words",
+        "{\"error\":\"forbidden\"}",
+        &["hooks/before-handler-throws-response"],
+    ),
+    ("a hook of the embedding application made the answer", "oops", &["hooks/on-error-returns-response"]),
+    (
         "the web framework around the runtime made the answer, not the runtime",
         "is not documented",
         &["cors/hono-outside", "single-route/express-single-route-subpath"],

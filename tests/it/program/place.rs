@@ -118,6 +118,13 @@ impl Served {
         stream
     }
 
+    /// The address of something operators ask for.
+    pub(super) fn operators(&self, path: &str) -> String {
+        let line = self.banner.lines().find_map(|line| line.trim().strip_prefix("metrics"));
+        let url = line.unwrap_or_else(|| panic!("no address for operators: {}", self.banner)).trim();
+        format!("{}{path}", url.trim_end_matches("/metrics"))
+    }
+
     /// The address of a route.
     pub(super) fn url(&self, path: &str) -> String {
         format!("http://{}/api/copilotkit{path}", self.address)
@@ -197,7 +204,7 @@ impl Served {
     }
 }
 
-async fn answer(request: reqwest::RequestBuilder) -> (u16, String) {
+pub(super) async fn answer(request: reqwest::RequestBuilder) -> (u16, String) {
     let response = request.timeout(PATIENCE).send().await.expect("a response");
     (response.status().as_u16(), response.text().await.expect("a body"))
 }

@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep};
 use crate::agent::{Agent, AgentError, FunctionAgent};
 use crate::agui::{Event, Message, RunAgentInput};
 use crate::phoenix::{Dial, Dialled, Incoming, Outgoing, Unreachable};
+use crate::runner::RunMeter;
 use crate::runner::intelligence::lock::Lock;
 use crate::runner::intelligence::{IntelligenceRunner, PlatformRun};
 
@@ -133,6 +134,7 @@ impl Platform {
             input,
             headers: http::HeaderMap::new(),
             user_id: "u".into(),
+            meter: RunMeter::default(),
             lock: TestLock {
                 platform: self.clone(),
                 run: run.to_owned(),

@@ -147,8 +147,8 @@ fn service(runtime: CopilotRuntime, server: &case::Server, recorder: &Recorder) 
     let by_default = (server.adapter != Adapter::Node).then_some(CorsOption::Switch(true));
     service = match server.cors.as_ref().or(by_default.as_ref()) {
         None | Some(CorsOption::Switch(false)) => service,
-        Some(CorsOption::Switch(true)) => service.cors(Cors::any()),
-        Some(CorsOption::Config(config)) => service.cors(cors(config)),
+        Some(CorsOption::Switch(true)) => service.cors(Cors::any()).expect("origins that may be"),
+        Some(CorsOption::Config(config)) => service.cors(cors(config)).expect("origins that may be"),
     };
     if let Some(policy) = &server.runtime.forward_headers {
         let forwarded = ForwardPolicy::new()
@@ -162,7 +162,11 @@ fn service(runtime: CopilotRuntime, server: &case::Server, recorder: &Recorder) 
 }
 
 fn cors(config: &CorsConfig) -> Cors {
-    let mut cors = Cors::any().credentials(config.credentials);
+    // The reference runtime lets every origin have credentials without a word.
+    let mut cors = Cors::any();
+    if config.credentials {
+        cors = cors.dangerously_allow_credentials_from_any_origin();
+    }
     cors = match &config.origin {
         None => cors,
         Some(OneOrMany::Many(origins)) => cors.origins(origins),

@@ -1,7 +1,6 @@
 //! What changes threads, and who may ask.
 
-use copilotkit_runtime::http::Route;
-use copilotkit_runtime::{CopilotRuntime, IdentifyError, User};
+use copilotkit_runtime::{Allow, CopilotRuntime, IdentifyError, User};
 use futures_util::future::ready;
 use http::Method;
 use serde_json::{Value, json};
@@ -55,14 +54,31 @@ pub(super) async fn callers(seen: &mut Seen) {
         ((|| Err(IdentifyError::Unauthenticated)) as fn() -> _, 401, told("Unauthorized")),
         (|| Ok(User::new("no id")), 400, told("InvalidUser")),
         (|| Err(IdentifyError::failed("no luck")), 500, told("CallerFailed")),
+        (
+            || Err(IdentifyError::Invalid("it has expired")),
+            401,
+            json!({"error": "Unauthorized", "message": "it has expired"}),
+        ),
+        (|| Err(IdentifyError::Forbidden("not you")), 403, json!({"error": "Forbidden", "message": "not you"})),
+        (|| Err(IdentifyError::Unavailable("no keys".into())), 503, told("CallerUnknown")),
     ] {
         let service = identified(identify).build().unwrap().into_service();
-        for operation in routes().filter(|operation| Route::of_path(&path(operation)).unwrap().needs_caller()) {
+        for operation in routes() {
             let refused = ask(&service, operation.method.clone(), &path(operation), Some(JSON), "").await;
             assert_eq!(seen.expect(&operation.id, status, &refused), answer, "{}", operation.id);
         }
         let envelope = json!({"method": "agent/run", "params": {"agentId": "default"}, "body": input_json("t")});
+        if status == 401 {
+            seen.expect("cors_preflight", 401, &ask(&service, Method::OPTIONS, "/", None, "").await);
+        }
         let refused = post(&service.single_route(), "/", &envelope).await;
         assert_eq!(seen.expect("single_route", status, &refused), answer);
+    }
+    // Who is known and names an agent that is not for them.
+    let reserved = identified(|| Ok(User::new("ben"))).allow("default", Allow::nobody().user("ann"));
+    let service = reserved.build().unwrap().into_service();
+    for operation in routes().filter(|operation| operation.path.contains("{agentId}")) {
+        let refused = ask(&service, operation.method.clone(), &path(operation), Some(JSON), "").await;
+        seen.expect(&operation.id, 403, &refused);
     }
 }
