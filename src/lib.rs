@@ -17,8 +17,8 @@ mod trace;
 pub mod transcription;
 
 pub use runtime::{
-    A2ui, Allow, BuildError, Builder, Check, Claims, CopilotRuntime, IdentifyError, KeptByPlatform, KeptHere, LiveNow,
-    METRICS_CONTENT_TYPE, Readiness, Status, User,
+    A2ui, Allow, BuildError, Builder, Check, Claims, CopilotRuntime, IdentifyError, KeptByPlatform, KeptHere, Limits,
+    LiveNow, METRICS_CONTENT_TYPE, Readiness, Status, User,
 };
 
 /// The programs in the book are compiled, as those of the README are.

@@ -12,8 +12,12 @@ use http_body::Body;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::AgentError;
-use crate::agui::{Event, PROTO_MEDIA_TYPE, ProtoDecoder, SseParser, normalise};
+use crate::agui::{Event, EventTooLarge, PROTO_MEDIA_TYPE, ProtoDecoder, ProtoError, SseParser, normalise};
 
+/// No event came for too long.
+pub(super) const FIRST_EVENT_TIMEOUT: &str = "AGENT_FIRST_EVENT_TIMEOUT";
+/// An event was larger than one may be.
+pub(super) const EVENT_TOO_LARGE: &str = "AGENT_EVENT_TOO_LARGE";
 /// No byte came for too long.
 pub(super) const IDLE_TIMEOUT: &str = "AGENT_IDLE_TIMEOUT";
 /// The whole answer took too long.
@@ -64,7 +68,10 @@ where
         let this = self.get_mut();
         loop {
             match this.decoder.next() {
-                Ok(Some(event)) => return Poll::Ready(Some(Ok(event))),
+                Ok(Some(event)) => {
+                    this.watch.began();
+                    return Poll::Ready(Some(Ok(event)));
+                }
                 Ok(None) => {}
                 Err(error) => return this.fail(error),
             }
@@ -114,14 +121,14 @@ impl Decoder {
         match self {
             Decoder::Sse(parser) => {
                 // An event without content is no failure: some servers keep a connection alive that way.
-                while let Some(payload) = parser.next().map_err(|error| undecodable(&error))? {
+                while let Some(payload) = parser.next().map_err(|error| over_limit(&error))? {
                     if !payload.is_empty() {
                         return read(&payload).map(Some);
                     }
                 }
                 Ok(None)
             }
-            Decoder::Proto(decoder) => match decoder.next().map_err(|error| undecodable(&error))? {
+            Decoder::Proto(decoder) => match decoder.next().map_err(|error| undecoded(&error))? {
                 Some(event) => checked(event).map(Some),
                 None => Ok(None),
             },
@@ -131,7 +138,7 @@ impl Decoder {
 
     fn finish(&mut self) -> Result<Option<Event>, AgentError> {
         match std::mem::replace(self, Decoder::Over) {
-            Decoder::Sse(mut parser) => match parser.finish().map_err(|error| undecodable(&error))? {
+            Decoder::Sse(mut parser) => match parser.finish().map_err(|error| over_limit(&error))? {
                 Some(payload) if !payload.is_empty() => read(&payload).map(Some),
                 _ => Ok(None),
             },
@@ -158,6 +165,15 @@ fn undecodable(error: &dyn Error) -> AgentError {
     AgentError::new(format!("The agent sent something that is no event: {error}"))
 }
 
+fn undecoded(error: &ProtoError) -> AgentError {
+    let failure = undecodable(error);
+    if matches!(error, ProtoError::TooLarge(_)) { failure.with_code(EVENT_TOO_LARGE) } else { failure }
+}
+
+fn over_limit(error: &EventTooLarge) -> AgentError {
+    undecodable(error).with_code(EVENT_TOO_LARGE)
+}
+
 /// What an error comes down to, without the layers around it: those name addresses.
 pub(super) fn root(error: &(dyn Error + 'static)) -> String {
     let mut root = error;
@@ -167,11 +183,20 @@ pub(super) fn root(error: &(dyn Error + 'static)) -> String {
     root.to_string()
 }
 
-/// The clocks of a call: how long nothing may come, and how long all may take.
+/// How long a call and its parts may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// Without a byte.
+    pub(super) idle: Duration,
+    /// To the first event.
+    pub(super) first_event: Option<Duration>,
+    /// To the end.
+    pub(super) total: Option<Duration>,
+}
+
+/// The clocks of a call.
 pub(super) struct Watch {
-    idle: Duration,
-    total: Option<Duration>,
-    end: Option<Instant>,
+    deadlines: Deadlines,
     /// Since when nothing has come; only while somebody waits, so a slow reader is not the agent's fault.
     waiting_since: Option<Instant>,
     /// Fires no later than the next deadline, and may fire too early: setting it anew for every read would
@@ -179,11 +204,25 @@ pub(super) struct Watch {
     alarm: Option<Pin<Box<Sleep>>>,
 }
 
+struct Deadlines {
+    times: Times,
+    /// When there is to be an event; until there is one.
+    first_event: Option<Instant>,
+    end: Option<Instant>,
+}
+
 impl Watch {
     /// Starts the clocks.
-    pub(super) fn start(idle: Duration, total: Option<Duration>) -> Watch {
-        let end = total.map(|total| after(Instant::now(), total));
-        Watch { idle, total, end, waiting_since: None, alarm: None }
+    pub(super) fn start(times: Times) -> Watch {
+        let now = Instant::now();
+        let from_now = |time: Option<Duration>| time.map(|time| after(now, time));
+        let (first_event, end) = (from_now(times.first_event), from_now(times.total));
+        Watch { deadlines: Deadlines { times, first_event, end }, waiting_since: None, alarm: None }
+    }
+
+    /// An event came.
+    fn began(&mut self) {
+        self.deadlines.first_event = None;
     }
 
     /// Waits for `work`, or fails when it is overdue.
@@ -201,17 +240,18 @@ impl Watch {
     /// Something came.
     fn heard(&mut self) -> Result<(), AgentError> {
         self.waiting_since = None;
-        match self.end {
-            Some(end) if Instant::now() >= end => Err(self.total_error()),
-            _ => Ok(()),
+        match self.deadlines.next() {
+            Some(_) => self.deadlines.late(Instant::now()).map_or(Ok(()), Err),
+            None => Ok(()),
         }
     }
 
     /// Ready when nothing came in time.
     fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<AgentError> {
         let since = *self.waiting_since.get_or_insert_with(Instant::now);
-        let idle_end = after(since, self.idle);
-        let deadline = self.end.map_or(idle_end, |end| end.min(idle_end));
+        let idle = self.deadlines.times.idle;
+        let idle_end = after(since, idle);
+        let deadline = self.deadlines.next().map_or(idle_end, |next| next.min(idle_end));
         let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         loop {
             if alarm.deadline() > deadline {
@@ -219,20 +259,34 @@ impl Watch {
             }
             ready!(alarm.as_mut().poll(cx));
             let now = Instant::now();
-            if self.end.is_some_and(|end| now >= end) {
-                return Poll::Ready(self.total_error());
+            if let Some(late) = self.deadlines.late(now) {
+                return Poll::Ready(late);
             }
             if now >= idle_end {
-                let text = format!("The agent sent nothing for {:?}", self.idle);
+                let text = format!("The agent sent nothing for {idle:?}");
                 return Poll::Ready(AgentError::new(text).with_code(IDLE_TIMEOUT));
             }
             alarm.as_mut().reset(deadline);
         }
     }
+}
 
-    fn total_error(&self) -> AgentError {
-        let total = self.total.unwrap_or_default();
-        AgentError::new(format!("The agent did not finish within {total:?}")).with_code(TOTAL_TIMEOUT)
+impl Deadlines {
+    fn next(&self) -> Option<Instant> {
+        [self.first_event, self.end].into_iter().flatten().min()
+    }
+
+    /// Why it is too late for more, if it is.
+    fn late(&self, now: Instant) -> Option<AgentError> {
+        if self.end.is_some_and(|end| now >= end) {
+            let text = format!("The agent did not finish within {:?}", self.times.total.unwrap_or_default());
+            return Some(AgentError::new(text).with_code(TOTAL_TIMEOUT));
+        }
+        if self.first_event.is_some_and(|by| now >= by) {
+            let text = format!("The agent sent no event within {:?}", self.times.first_event.unwrap_or_default());
+            return Some(AgentError::new(text).with_code(FIRST_EVENT_TIMEOUT));
+        }
+        None
     }
 }
 

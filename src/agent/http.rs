@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 use url::Url;
 
-use super::answer::{Answer, Watch, root};
+use super::answer::{Answer, Times, Watch, root};
 use super::{Agent, AgentCall, AgentError, AgentHeaders, EventStream, InvalidHeader};
 use crate::trace;
 
@@ -64,8 +64,7 @@ pub enum HttpAgentError {
 #[derive(Clone, Copy, Debug)]
 struct Limits {
     connect: Duration,
-    idle: Duration,
-    total: Option<Duration>,
+    times: Times,
     event_bytes: usize,
 }
 
@@ -92,8 +91,7 @@ impl HttpAgent {
         }
         let limits = Limits {
             connect: Duration::from_secs(10),
-            idle: Duration::from_secs(300),
-            total: None,
+            times: Times { idle: Duration::from_secs(300), first_event: None, total: None },
             event_bytes: 32 << 20,
         };
         Ok(HttpAgent {
@@ -137,18 +135,27 @@ impl HttpAgent {
     /// 5 minutes unless set. Then the run fails with `AGENT_IDLE_TIMEOUT`.
     #[must_use]
     pub fn idle_timeout(mut self, timeout: Duration) -> HttpAgent {
-        self.limits.idle = timeout;
+        self.limits.times.idle = timeout;
+        self
+    }
+
+    /// How long the agent may take to its first event, from the request on and whatever else it sends: as long as it
+    /// likes unless set. Then the run fails with `AGENT_FIRST_EVENT_TIMEOUT`.
+    #[must_use]
+    pub fn first_event_timeout(mut self, timeout: Option<Duration>) -> HttpAgent {
+        self.limits.times.first_event = timeout;
         self
     }
 
     /// How long a whole run may take: as long as it likes unless set. Then it fails with `AGENT_TOTAL_TIMEOUT`.
     #[must_use]
     pub fn total_timeout(mut self, timeout: Option<Duration>) -> HttpAgent {
-        self.limits.total = timeout;
+        self.limits.times.total = timeout;
         self
     }
 
-    /// The most bytes one event may have: 32 MiB unless set. A larger one fails the run.
+    /// The most bytes one event may have: 32 MiB unless set. A larger one fails the run with
+    /// `AGENT_EVENT_TOO_LARGE`.
     #[must_use]
     pub fn max_event_bytes(mut self, bytes: usize) -> HttpAgent {
         self.limits.event_bytes = bytes;
@@ -209,7 +216,7 @@ impl Agent for HttpAgent {
 
 /// Sends the request and waits for the head of the answer.
 async fn ask(request: reqwest::RequestBuilder, limits: Limits) -> Result<Answer<Body>, AgentError> {
-    let mut watch = Watch::start(limits.idle, limits.total);
+    let mut watch = Watch::start(limits.times);
     let sent = watch.limit(request.send()).await?;
     let response = sent.map_err(|error| unreachable_agent(&error.without_url(), limits.connect))?;
     let response = http::Response::from(response);

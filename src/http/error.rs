@@ -12,13 +12,14 @@ use serde_json::json;
 
 use super::body::{Body, ReadError, Response};
 use super::hooks::BoxError;
+use super::limits;
 use super::route::Route;
 use super::single_route::EnvelopeError;
 use crate::agent::ResolveError;
 use crate::agui::InvalidInput;
 use crate::intelligence::PlatformError;
 use crate::runner::RunnerError;
-use crate::runtime::{NoCaller, PlatformFailure, ThreadsError, ThreadsUnsupported};
+use crate::runtime::{NoCaller, OverLimit, PlatformFailure, ThreadsError, ThreadsUnsupported, TooMany};
 
 pub(super) use memories::{InvalidMemory, InvalidNote, LearningFailure, MemoryFailure};
 
@@ -41,6 +42,12 @@ pub(super) enum ApiError {
     InvalidInput(#[from] InvalidInput),
     #[error(transparent)]
     Body(#[from] ReadError),
+    /// The request holds more than one may.
+    #[error(transparent)]
+    OverLimit(#[from] OverLimit),
+    /// The client has as much as it may have.
+    #[error(transparent)]
+    TooMany(#[from] TooMany),
     #[error(transparent)]
     Envelope(#[from] EnvelopeError),
     #[error("the stop request is malformed")]
@@ -135,6 +142,12 @@ impl ApiError {
                 }),
             ),
             ApiError::Body(ReadError::Broken(cause)) => invalid_body(&cause.to_string()),
+            ApiError::OverLimit(over @ OverLimit::Id { .. }) => invalid_body(&over.to_string()),
+            ApiError::OverLimit(over @ OverLimit::Count { .. }) => reply(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                &json!({"error": "Request body too large", "message": over.to_string()}),
+            ),
+            ApiError::TooMany(too_many) => limits::refused(&too_many),
             ApiError::Envelope(error) => {
                 reply(error.status(), &json!({"error": "invalid_request", "message": error.to_string()}))
             }

@@ -16,10 +16,12 @@ use tracing::field::Empty;
 use tracing::{Instrument, Span, error_span};
 
 use super::body::{Body, Request, Response};
+use super::client_address::TrustedProxies;
 use super::cors::{Cors, CorsError};
 use super::error::{ApiError, internal};
 use super::forward::{ForwardPolicy, Forwarding};
 use super::hooks::{BoxError, Finished, HookContext, Hooks, Interrupt};
+use super::limits;
 use super::observe::observed;
 use super::route::Route;
 use super::routes;
@@ -48,6 +50,7 @@ pub(super) struct Face {
     pub(super) mount: Mount,
     pub(super) forwarding: Forwarding,
     pub(super) body_limit: usize,
+    pub(super) proxies: TrustedProxies,
     cors: Option<Cors>,
     hooks: Hooks,
 }
@@ -62,6 +65,7 @@ impl CopilotRuntime {
             mount: Mount::MultiRoute,
             forwarding: Forwarding::default(),
             body_limit: DEFAULT_BODY_LIMIT,
+            proxies: TrustedProxies::default(),
             cors: None,
             hooks: Hooks::default(),
         };
@@ -110,6 +114,12 @@ impl CopilotService {
     #[must_use]
     pub fn body_limit(self, bytes: usize) -> CopilotService {
         self.with(|face| face.body_limit = bytes)
+    }
+
+    /// The proxies that say for whom they ask, where [`Limits`](crate::Limits) count clients by address. Default: none.
+    #[must_use]
+    pub fn trusted_proxies(self, proxies: TrustedProxies) -> CopilotService {
+        self.with(|face| face.proxies = proxies)
     }
 
     /// Sees every request first; may replace it, answer it, or fail it.
@@ -285,6 +295,11 @@ impl Face {
         // Before routing, which would tell strangers what there is.
         let (head, body) = request.into_parts();
         let caller = self.runtime.caller(&head).await;
+        if caller.is_err()
+            && let Err(too_many) = limits::admit_stranger(self, &head)
+        {
+            return Box::pin(self.early(cx, too_many.into_response())).await;
+        }
         let request = Request::from_parts(head, body);
         let caller = match caller {
             Ok(caller) => Ok(caller),

@@ -2,12 +2,14 @@
 //! bodies; what a run or a thread is, the runtime knows.
 
 mod body;
+mod client_address;
 mod cors;
 mod error;
 mod fields;
 mod forward;
 mod handler;
 mod hooks;
+mod limits;
 mod observe;
 mod route;
 mod routes;
@@ -15,6 +17,7 @@ mod single_route;
 mod stream;
 
 pub use body::{Body, Request, Response};
+pub use client_address::{InvalidNetwork, PeerAddress, ProxyHeader, TrustedProxies};
 pub use cors::{Cors, CorsError};
 pub use forward::ForwardPolicy;
 pub use handler::CopilotService;

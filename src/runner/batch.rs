@@ -116,6 +116,11 @@ pub(super) fn too_large(limit: usize) -> AgentError {
     AgentError::new(format!("The run said more than {limit} bytes and was ended")).with_code(codes::RUN_TOO_LARGE)
 }
 
+/// The failure of a run of too many events.
+pub(super) fn too_long(limit: usize) -> AgentError {
+    AgentError::new(format!("The run said more than {limit} events and was ended")).with_code(codes::RUN_TOO_LONG)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -19,6 +19,7 @@ pub mod suite;
 mod thread;
 mod words;
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -98,7 +99,8 @@ pub trait AgentRunner: Send + Sync + 'static {
         })
     }
 
-    /// Stops every run within the deadline, then returns. New runs are refused from the call on.
+    /// Refuses new runs from the call on, lets active ones end by themselves, stops those that do not end before the
+    /// deadline, and returns.
     fn shutdown(&self, deadline: Duration) -> BoxFuture<'_, ()> {
         let _ = deadline;
         Box::pin(std::future::ready(()))
@@ -125,6 +127,27 @@ pub struct RunRequest {
     pub headers: HeaderMap,
     /// Told what becomes of the run, but for a refusal, which whoever asked learns anyway.
     pub meter: RunMeter,
+    /// What lasts as long as the run.
+    pub pass: RunPass,
+}
+
+/// Something that is held from a run's request to the run's end, and dropped then, before the last event is shown: who
+/// counts runs learns from it that one is over. Clones hold the same.
+#[derive(Clone, Default)]
+pub struct RunPass(Option<Arc<dyn Any + Send + Sync>>);
+
+impl RunPass {
+    /// Holds a value.
+    #[must_use]
+    pub fn holding(value: Arc<dyn Any + Send + Sync>) -> RunPass {
+        RunPass(Some(value))
+    }
+}
+
+impl std::fmt::Debug for RunPass {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("RunPass").field(&self.0.is_some()).finish()
+    }
 }
 
 impl RunRequest {
@@ -140,6 +163,7 @@ impl RunRequest {
             when_busy: None,
             headers: HeaderMap::new(),
             meter: RunMeter::default(),
+            pass: RunPass::default(),
         }
     }
 
@@ -272,6 +296,8 @@ pub mod codes {
     pub const AGENT_PANICKED: &str = "AGENT_PANICKED";
     /// The run produced more bytes than a run may.
     pub const RUN_TOO_LARGE: &str = "RUN_TOO_LARGE";
+    /// The run said more events than a run may.
+    pub const RUN_TOO_LONG: &str = "RUN_TOO_LONG";
     /// The runtime shut down during the run.
     pub const RUNTIME_SHUTDOWN: &str = "RUNTIME_SHUTDOWN";
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::batch::{Batch, More, Running, next_batch, start, too_large};
 use super::pipeline::Pipeline;
-use super::{FrameStream, RunRequest};
+use super::{FrameStream, RunPass, RunRequest};
 use crate::agent::{AgentCall, AgentError};
 use crate::agui::{Ending, Frames, FramesBuilder};
 
@@ -20,13 +20,13 @@ const MAX_BYTES: usize = 64 * 1024 * 1024;
 ///
 /// A failing agent ends with closers and `RUN_ERROR` (upstream's stream just ends: chapter 14, row 9).
 pub(crate) fn run_stateless(request: RunRequest) -> FrameStream {
-    let RunRequest { agent, agent_id, owner, input, headers, .. } = request;
+    let RunRequest { agent, agent_id, owner, input, headers, pass, .. } = request;
     let span = error_span!("suggest", thread.id = %input.thread_id, user.id = %owner, run.id = %input.run_id, agent.id = %agent_id);
     let input = input.for_agent(|| Uuid::new_v4().to_string());
     let pipeline = Pipeline::new(&input.thread_id, &input.run_id, None);
     let call = AgentCall { input: Arc::new(input), headers, stopped: CancellationToken::new() };
     let events = span.in_scope(|| start(&*agent, call));
-    let run = Stateless { events, pipeline, bytes: 0, span };
+    let run = Stateless { events, pipeline, bytes: 0, span, _pass: pass };
     stream::unfold(Some(run), |run| async move {
         let mut run = run?;
         let span = run.span.clone();
@@ -43,6 +43,7 @@ struct Stateless {
     bytes: usize,
     /// It is polled as its response leaves, where nothing else says whose it is.
     span: Span,
+    _pass: RunPass,
 }
 
 impl Stateless {

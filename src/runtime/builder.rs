@@ -12,7 +12,7 @@ use super::policies::RequestPolicies;
 use super::readiness::Probes;
 use super::titles::Titles;
 use super::users::Users;
-use super::{CopilotRuntime, DebugFeed, IdentifyError, Local, Mode, Options, Platform, Shared, User};
+use super::{CopilotRuntime, DebugFeed, Gate, IdentifyError, Limits, Local, Mode, Options, Platform, Shared, User};
 use crate::agent::{Agent, AgentSource, Agents, ResolveError};
 use crate::intelligence::Intelligence;
 use crate::runner::{AgentRunner, MemoryRunner, WhenBusy};
@@ -35,6 +35,7 @@ pub struct Builder<Threads = KeptHere> {
     transcription: Option<Arc<dyn TranscriptionService>>,
     keep_alive: Duration,
     debug_feed: bool,
+    limits: Limits,
     options: Options,
 }
 
@@ -77,6 +78,9 @@ pub enum BuildError {
     /// The keep-alive interval does not fit a timer.
     #[error("the keep-alive interval of {0:?} is longer than 2147483.647 s; use zero to turn keep-alive off")]
     KeepAliveTooLong(Duration),
+    /// The limit of requests per second allows none, or is no number.
+    #[error("requests_per_second has to be more than zero and burst at least 1; leave the rate out for no limit")]
+    InvalidRate,
 }
 
 impl Default for Builder {
@@ -142,6 +146,7 @@ impl<Threads> Builder<Threads> {
             transcription: None,
             keep_alive: Duration::from_secs(15),
             debug_feed: false,
+            limits: Limits::default(),
             options: Options {
                 keep_alive: None,
                 expose_memory_routes: false,
@@ -213,6 +218,12 @@ impl<Threads> Builder<Threads> {
         self
     }
 
+    /// What one client may ask for. Default: [`Limits::default`], which ordinary clients do not notice.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// Tells clients to render A2UI surfaces.
     pub fn a2ui(mut self, a2ui: A2ui) -> Self {
         self.options.a2ui = Some(a2ui);
@@ -235,6 +246,7 @@ impl<Threads> Builder<Threads> {
             return Err(BuildError::KeepAliveTooLong(self.keep_alive));
         }
         let options = Options { keep_alive: (!self.keep_alive.is_zero()).then_some(self.keep_alive), ..self.options };
+        let gate = Gate::new(self.limits)?;
         let (users, mode) = divide(self.threads);
         for name in self.reserved.agents() {
             if matches!(&agents, AgentSource::Fixed(agents) if agents.get(name).is_none()) {
@@ -247,7 +259,7 @@ impl<Threads> Builder<Threads> {
         let feed = self.debug_feed.then(DebugFeed::default);
         let (probes, transcription, reserved) = (Probes::of(&mode), self.transcription, self.reserved);
         let meter = Arc::default();
-        let shared = Shared { agents, mode, users, reserved, transcription, feed, meter, probes, options };
+        let shared = Shared { agents, mode, users, reserved, transcription, feed, meter, probes, gate, options };
         Ok(CopilotRuntime { shared: Arc::new(shared) })
     }
 }

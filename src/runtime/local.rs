@@ -10,7 +10,8 @@ use super::titles::Titles;
 use super::{Caller, FoundAgent, names};
 use crate::agui::{Event, Frames, RunAgentInput};
 use crate::runner::{
-    AgentRunner, ConnectRequest, FrameStream, Outcome, RunMeter, RunRequest, RunnerError, StopRequest, Stopped, codes,
+    AgentRunner, ConnectRequest, FrameStream, Outcome, RunMeter, RunPass, RunRequest, RunnerError, StopRequest,
+    Stopped, codes,
 };
 
 /// A runner, and how it is used.
@@ -31,11 +32,12 @@ impl Local {
         input: RunAgentInput,
         headers: HeaderMap,
         meter: RunMeter,
+        pass: RunPass,
     ) -> FrameStream {
         let (owner, name) = (caller.owner().clone(), names::fallback(&input.messages));
         let when_busy = self.policies.chosen(&input);
         let request = RunRequest::new(found.id, found.agent, input);
-        let request = RunRequest { owner, name, when_busy, headers, meter: meter.clone(), ..request };
+        let request = RunRequest { owner, name, when_busy, headers, meter: meter.clone(), pass, ..request };
         let title = match (&self.titles, self.runner.threads()) {
             (Some(titles), Some(store)) => titles.wanted(store, &request).await,
             _ => None,

@@ -7,6 +7,7 @@ mod claims;
 mod feed;
 mod info;
 mod inspector;
+mod limits;
 mod local;
 mod memories;
 mod metrics;
@@ -29,7 +30,9 @@ use crate::agent::{Agent, AgentSource, Agents, ResolveError};
 use crate::agui::RunAgentInput;
 use crate::intelligence::Intelligence;
 use crate::meter::Meter;
-use crate::runner::{Activity, FrameStream, Outcome, PlatformStop, RunRequest, RunnerError, Stopped, run_stateless};
+use crate::runner::{
+    Activity, FrameStream, Outcome, PlatformStop, RunPass, RunRequest, RunnerError, Stopped, run_stateless,
+};
 use crate::transcription::TranscriptionService;
 
 pub use allow::Allow;
@@ -38,10 +41,13 @@ pub use builder::{A2ui, BuildError, Builder, KeptByPlatform, KeptHere};
 pub use claims::Claims;
 pub(crate) use feed::DebugFeed;
 pub(crate) use info::Mount;
+use limits::Gate;
+pub use limits::Limits;
+pub(crate) use limits::{Client, OverLimit, TooMany, Watching};
 use local::Local;
 pub(crate) use memories::{Memories, MemoriesError};
 pub use metrics::METRICS_CONTENT_TYPE;
-use platform::Platform;
+use platform::{Asked, Platform};
 pub(crate) use platform::{Bootstrap, PlatformFailure};
 use readiness::Probes;
 pub use readiness::{Check, Readiness};
@@ -79,6 +85,7 @@ struct Shared {
     feed: Option<DebugFeed>,
     meter: Arc<Meter>,
     probes: Probes,
+    gate: Gate,
     options: Options,
 }
 
@@ -138,8 +145,8 @@ impl CopilotRuntime {
         env!("CARGO_PKG_VERSION")
     }
 
-    /// Refuses new runs, stops the active ones, and waits for them at most this long. Watchers see each run's
-    /// `RUN_ERROR` with the code `RUNTIME_SHUTDOWN`.
+    /// Refuses new runs, and waits at most this long for the active ones and those that wait for them. Shortly before the
+    /// time is over, those that go on are stopped; who watches one sees a `RUN_ERROR` with the code `RUNTIME_SHUTDOWN`.
     pub async fn shutdown(&self, deadline: Duration) {
         self.shared.probes.close();
         match &self.shared.mode {
@@ -209,17 +216,19 @@ impl CopilotRuntime {
         input: RunAgentInput,
         head: &Parts,
         headers: HeaderMap,
+        pass: RunPass,
     ) -> Result<Reply, PlatformFailure> {
         match &self.shared.mode {
             Mode::Local(local) => {
                 let agent_id = found.id.clone();
                 let meter = self.shared.meter.run(&agent_id);
-                let stream = local.run(caller, found, input, headers, meter).await;
+                let stream = local.run(caller, found, input, headers, meter, pass).await;
                 Ok(Reply::Stream(self.shown(caller, &agent_id, stream)))
             }
             Mode::Platform(platform) => {
                 let meter = self.shared.meter.run(&found.id);
-                let run = Box::pin(platform.run(caller, found, input, head, headers, meter.clone())).await;
+                let asked = Asked { found, input, headers, meter: meter.clone(), pass };
+                let run = Box::pin(platform.run(caller, asked, head)).await;
                 if let Err(failure) = &run {
                     meter.ended(Outcome::Refused(failure.code()));
                 }
@@ -235,10 +244,11 @@ impl CopilotRuntime {
         found: &FoundAgent,
         thread_id: &str,
         last_seen: Option<String>,
+        watching: Watching,
     ) -> Result<Reply, PlatformFailure> {
         match &self.shared.mode {
             Mode::Local(local) => {
-                let stream = local.connect(caller, thread_id, last_seen).await;
+                let stream = watching.during(local.connect(caller, thread_id, last_seen).await);
                 Ok(Reply::Stream(self.shown(caller, &found.id, stream)))
             }
             // What the client has seen, it tells the platform.
@@ -264,9 +274,10 @@ impl CopilotRuntime {
         found: FoundAgent,
         input: RunAgentInput,
         headers: HeaderMap,
+        pass: RunPass,
     ) -> FrameStream {
         let owner = caller.owner().clone();
-        run_stateless(RunRequest { owner, headers, ..RunRequest::new(found.id, found.agent, input) })
+        run_stateless(RunRequest { owner, headers, pass, ..RunRequest::new(found.id, found.agent, input) })
     }
 
     /// The thread of an id, if the caller may stop what an agent runs on it. Asked before anything is said about

@@ -122,6 +122,13 @@ pub(super) struct Serving {
     #[arg(long, hide = true, env = "COPILOTKIT_CLOUD_ORG_ID", value_name = "ID")]
     cloud_org_id: Option<String>,
 
+    /// Let other servers listen at the same address, so that a new one can take over from an old one
+    #[arg(
+        long, env = "COPILOTKIT_REUSE_PORT", value_name = "BOOL",
+        num_args = 0..=1, require_equals = true, default_missing_value = "true"
+    )]
+    reuse_port: Option<String>,
+
     /// How long active runs may take to end on shutdown [default: 10s]
     #[arg(long, env = "COPILOTKIT_SHUTDOWN_DEADLINE", value_name = "TIME")]
     shutdown_deadline: Option<String>,
@@ -191,6 +198,7 @@ const KEYS: &[(&str, &str)] = &[
     // The older names give way to the newer ones.
     ("cloud_api_key", "intelligence.api_key"),
     ("cloud_org_id", "intelligence.organization_id"),
+    ("reuse_port", "server.reuse_port"),
     ("shutdown_deadline", "server.shutdown_deadline"),
     ("debug_feed", "runtime.debug_feed"),
     ("transcription_url", "transcription.base_url"),

@@ -5,6 +5,7 @@ mod checks;
 mod cors;
 mod credentials;
 mod intelligence;
+mod limits;
 mod metrics;
 mod otlp;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use self::checks::{are_header_names, is_header_value, is_http_url, not_zero, not
 pub(super) use self::cors::{Cors, Origins};
 pub(super) use self::credentials::{Credentials, Jwt};
 pub(super) use self::intelligence::Intelligence;
+pub(super) use self::limits::Limits;
 pub(super) use self::metrics::{Metrics, USUAL};
 pub(super) use self::otlp::{Collector, Otlp};
 pub(super) use self::runner::{Database, Runner, WhenBusy, WhenUnwatched};
@@ -47,6 +49,7 @@ pub(super) struct Config {
     /// The file it was read from.
     pub(super) file: Option<PathBuf>,
     pub(super) server: Server,
+    pub(super) limits: Limits,
     pub(super) runtime: Runtime,
     pub(super) runner: Runner,
     pub(super) retention: Option<Retention>,
@@ -181,6 +184,7 @@ impl Config {
         Config {
             file,
             server: server::read(reader.section("server"), users_are_wanted),
+            limits: limits::read(reader.section("limits")),
             runtime: runtime(reader.section("runtime"), &agents),
             runner: runner::read(reader, on_platform),
             retention: runner::read_retention(reader, on_platform),

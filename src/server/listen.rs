@@ -11,11 +11,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::{Server, is_private};
 use super::front::Front;
+use super::serve::{Connections, serve_with};
 use super::signals::Signals;
 use crate::CopilotRuntime;
 
 /// How long ended runs' last words may take to leave.
 const FLUSH: Duration = Duration::from_secs(1);
+
+/// How many connections may wait to be accepted, as where tokio binds.
+#[cfg(unix)]
+const BACKLOG: u32 = 1024;
 
 /// How the serving ended.
 #[derive(Debug)]
@@ -32,7 +37,10 @@ pub(super) enum End {
 /// One line that says what to do.
 pub(super) async fn bind(server: &Server, users_are_known: bool) -> Result<(TcpListener, SocketAddr), String> {
     let address = &server.bind;
-    let bound = bind_to(address, "--bind").await?;
+    let bound = match server.reuse_port {
+        false => bind_to(address, "--bind").await?,
+        true => told(bind_beside_others(address).await, address, "--bind")?,
+    };
     if !users_are_known && !server.allow_anonymous {
         // What the settings give may be a name; now it is known what it stands for.
         is_private(bound.1.ip()).map_err(|reason| format!("will not listen on {address}: {reason}"))?;
@@ -45,19 +53,47 @@ pub(super) async fn bind(server: &Server, users_are_known: bool) -> Result<(TcpL
 /// # Errors
 /// One line that says what to do.
 pub(super) async fn bind_to(address: &str, flag: &str) -> Result<(TcpListener, SocketAddr), String> {
-    let bound = match TcpListener::bind(address).await {
-        Ok(listener) => listener.local_addr().map(|address| (listener, address)),
-        Err(error) => Err(error),
-    };
+    told(TcpListener::bind(address).await, address, flag)
+}
+
+/// A listener and its address, or what to do about it.
+fn told(bound: io::Result<TcpListener>, address: &str, flag: &str) -> Result<(TcpListener, SocketAddr), String> {
+    let bound = bound.and_then(|listener| listener.local_addr().map(|address| (listener, address)));
     bound.map_err(|error| {
         let advice = match error.kind() {
-            io::ErrorKind::AddrInUse => "the port is in use; stop the other program, or choose another port",
+            io::ErrorKind::AddrInUse => {
+                "the port is in use; stop the other program, share the port with another server of this program by \
+                 `server.reuse_port = true` for both, or choose another port"
+            }
             io::ErrorKind::PermissionDenied => "this port needs more rights; choose one above 1023",
             io::ErrorKind::AddrNotAvailable => "this machine has no such address; use 127.0.0.1 or 0.0.0.0",
             _ => return format!("cannot listen on {address}: {error}"),
         };
         format!("cannot listen on {address}: {advice} with {flag} HOST:PORT")
     })
+}
+
+/// Binds an address that other processes may share, as `SO_REUSEPORT` has it.
+#[cfg(unix)]
+async fn bind_beside_others(address: &str) -> io::Result<TcpListener> {
+    use tokio::net::{TcpSocket, lookup_host};
+
+    let mut last = None;
+    for address in lookup_host(address).await? {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.set_reuseport(true)?;
+        match socket.bind(address).and_then(|()| socket.listen(BACKLOG)) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into()))
+}
+
+#[cfg(not(unix))]
+async fn bind_beside_others(_: &str) -> io::Result<TcpListener> {
+    Err(io::Error::other("this system does not share ports; drop `server.reuse_port`"))
 }
 
 /// Serves until the program is told to stop, then lets the runtime end its runs within the deadline.
@@ -67,14 +103,17 @@ pub(super) async fn serve(
     runtime: &CopilotRuntime,
     mut signals: Signals,
     deadline: Duration,
+    max_connections: usize,
 ) -> End {
     let stop = CancellationToken::new();
-    let mut serving = std::pin::pin!(super::serve::serve(listener, front, stop.clone()));
+    let linger = Connections::default().linger.min(deadline / 4);
+    let connections = Connections { max: max_connections, linger };
+    let mut serving = std::pin::pin!(serve_with(listener, front, &connections, stop.clone()));
 
     tokio::select! {
         () = &mut serving => return End::Stopped,
         signal = signals.next() => {
-            tracing::info!(signal, "Stopping on {signal}: no new connections, active runs are ended");
+            tracing::info!(signal, "Stopping on {signal}: no new connections, active runs have {deadline:?} to end");
         }
     }
     stop.cancel();
@@ -85,7 +124,9 @@ pub(super) async fn serve(
         pending::<()>().await;
     };
     let close = async {
-        runtime.shutdown(deadline).await;
+        // What was on its way when the signal came may still begin.
+        let _ = timeout(linger, drained.cancelled()).await;
+        runtime.shutdown(deadline - linger).await;
         if timeout(FLUSH, drained.cancelled()).await.is_err() {
             tracing::debug!("some connections were still open and are cut");
         }

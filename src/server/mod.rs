@@ -42,7 +42,7 @@ use self::listen::End;
 use self::log::Unsent;
 use self::problem::{Place, Problem};
 use self::read::Overrides;
-pub use self::serve::serve;
+pub use self::serve::{Connections, serve, serve_with};
 use self::signals::Signals;
 use self::store::Store;
 use self::wire::Prepared;
@@ -189,7 +189,8 @@ async fn serving(config: Config, runtime: Prepared) -> Result<ExitCode, Refusal>
     }
     let front = Front::new(mounts, banner::about(&config, address), wire::page(&config));
     let front = front.beside(operators::probes(&runtime));
-    let serving = listen::serve(listener, front, &runtime, signals, config.server.shutdown_deadline);
+    let (deadline, connections) = (config.server.shutdown_deadline, config.limits.connections);
+    let serving = listen::serve(listener, front, &runtime, signals, deadline, connections);
     Ok(match serving.await {
         End::Stopped => ExitCode::SUCCESS,
         End::Forced => ExitCode::from(INTERRUPTED),

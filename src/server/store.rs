@@ -77,6 +77,7 @@ fn options(settings: &Runner) -> RunOptions {
             WhenUnwatched::StopAfter(time) => runner::WhenUnwatched::StopAfter(time),
         },
         max_run_bytes: settings.max_run_bytes,
+        max_run_events: settings.max_run_events,
         ..RunOptions::default()
     }
 }

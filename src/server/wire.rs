@@ -120,6 +120,7 @@ fn equipped<T>(builder: Builder<T>, config: &Config, problems: &mut Vec<Problem>
     let settings = &config.runtime;
     let mut builder = builder
         .keep_alive(settings.keep_alive)
+        .limits(config.limits.of_clients.clone())
         .debug_feed(settings.debug_feed)
         .expose_memory_routes(settings.expose_memory_routes)
         .open_generative_ui(settings.open_generative_ui)
@@ -156,6 +157,7 @@ pub(super) fn mounts(config: &Config, runtime: &CopilotRuntime) -> Result<Vec<Mo
         .clone()
         .into_service()
         .body_limit(config.server.body_limit)
+        .trusted_proxies(config.server.trusted_proxies.clone())
         .forward_headers(&forward_policy(&config.forward_headers));
     for agent in &config.agents {
         service = match &agent.forward {
@@ -196,12 +198,22 @@ fn agent(settings: &AgentSettings) -> Result<std::sync::Arc<dyn Agent>, HttpAgen
                 None => demo,
             }))
         }
-        Kind::Http { url, headers, connect_timeout, idle_timeout, total_timeout } => {
+        Kind::Http {
+            url,
+            headers,
+            connect_timeout,
+            first_event_timeout,
+            idle_timeout,
+            total_timeout,
+            max_event_bytes,
+        } => {
             let mut agent = HttpAgent::new(&url.0)?
                 .description(settings.description.as_deref().unwrap_or_default())
                 .connect_timeout(*connect_timeout)
+                .first_event_timeout(*first_event_timeout)
                 .idle_timeout(*idle_timeout)
-                .total_timeout(*total_timeout);
+                .total_timeout(*total_timeout)
+                .max_event_bytes(*max_event_bytes);
             for (name, value) in headers {
                 agent = agent.header(name, &value.0)?;
             }

@@ -28,8 +28,8 @@ fn error_codes_are_those_of_the_source() {
 #[test]
 fn error_codes_are_those_of_the_api() {
     use copilotkit_runtime::runner::codes::{
-        AGENT_PANICKED, INCOMPLETE_STREAM, QUEUE_FULL, QUEUE_TIMEOUT, RUN_INTERRUPTED, RUN_TOO_LARGE, RUNNER_FAILED,
-        RUNTIME_SHUTDOWN, STORE_FAILED, THREAD_BUSY, THREAD_DELETED,
+        AGENT_PANICKED, INCOMPLETE_STREAM, QUEUE_FULL, QUEUE_TIMEOUT, RUN_INTERRUPTED, RUN_TOO_LARGE, RUN_TOO_LONG,
+        RUNNER_FAILED, RUNTIME_SHUTDOWN, STORE_FAILED, THREAD_BUSY, THREAD_DELETED,
     };
     let of_runner = [
         AGENT_PANICKED,
@@ -38,14 +38,23 @@ fn error_codes_are_those_of_the_api() {
         QUEUE_TIMEOUT,
         RUN_INTERRUPTED,
         RUN_TOO_LARGE,
+        RUN_TOO_LONG,
         RUNNER_FAILED,
         RUNTIME_SHUTDOWN,
         STORE_FAILED,
         THREAD_BUSY,
         THREAD_DELETED,
     ];
-    let of_http_agents = ["AGENT_CONNECT_TIMEOUT", "AGENT_IDLE_TIMEOUT", "AGENT_TOTAL_TIMEOUT"];
-    let all: BTreeSet<String> = of_runner.into_iter().chain(of_http_agents).map(str::to_owned).collect();
+    let of_http_agents = [
+        "AGENT_CONNECT_TIMEOUT",
+        "AGENT_FIRST_EVENT_TIMEOUT",
+        "AGENT_IDLE_TIMEOUT",
+        "AGENT_TOTAL_TIMEOUT",
+        "AGENT_EVENT_TOO_LARGE",
+    ];
+    let of_limits = ["RATE_LIMITED", "TOO_MANY_RUNS", "TOO_MANY_WATCHERS"];
+    let all: BTreeSet<String> =
+        of_runner.into_iter().chain(of_http_agents).chain(of_limits).map(str::to_owned).collect();
     assert_eq!(listed_codes(), all);
 }
 

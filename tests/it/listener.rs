@@ -3,18 +3,29 @@
 use std::time::Duration;
 
 use copilotkit_runtime::CopilotRuntime;
-use copilotkit_runtime::server::serve;
+use copilotkit_runtime::server::{Connections, serve_with};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
+use crate::serve::soon;
+
 async fn started() -> (std::net::SocketAddr, CancellationToken, tokio::task::JoinHandle<()>) {
+    started_with(Connections::default()).await
+}
+
+async fn started_with(
+    connections: Connections,
+) -> (std::net::SocketAddr, CancellationToken, tokio::task::JoinHandle<()>) {
     let runtime = CopilotRuntime::builder().build().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
     #[expect(clippy::disallowed_methods, reason = "the test awaits it")]
-    let serving = tokio::spawn(serve(listener, runtime.into_service(), stop.clone()));
+    let serving = tokio::spawn({
+        let stop = stop.clone();
+        async move { serve_with(listener, runtime.into_service(), &connections, stop).await }
+    });
     (address, stop, serving)
 }
 
@@ -53,4 +64,59 @@ async fn stopping_does_not_wait_for_silent_connections() {
     idle.read_exact(&mut [0; 12]).await.unwrap();
     stop.cancel();
     tokio::time::timeout(Duration::from_secs(5), serving).await.expect("it ends").unwrap();
+}
+
+const INFO: &[u8] = b"GET /info HTTP/1.1\r\nhost: x\r\n\r\n";
+
+/// The head of the next answer, and as much of its body as comes with it.
+async fn answered(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    soon("an answer", async {
+        while !answer.ends_with(b"}") {
+            assert_ne!(stream.read_buf(&mut answer).await.expect("bytes"), 0, "{}", String::from_utf8_lossy(&answer));
+        }
+    })
+    .await;
+    String::from_utf8(answer).expect("text")
+}
+
+#[tokio::test]
+async fn who_comes_when_all_connections_are_taken_waits_until_one_ends() {
+    let mut connections = Connections::default();
+    connections.max = 1;
+    let (address, stop, serving) = started_with(connections).await;
+    let mut first = TcpStream::connect(address).await.unwrap();
+    first.write_all(INFO).await.unwrap();
+    answered(&mut first).await;
+    let mut second = TcpStream::connect(address).await.unwrap();
+    second.write_all(INFO).await.unwrap();
+    let early = tokio::time::timeout(Duration::from_millis(200), second.peek(&mut [0; 1])).await;
+    assert!(early.is_err(), "it is neither answered nor turned away");
+    drop(first);
+    assert!(answered(&mut second).await.starts_with("HTTP/1.1 200"));
+    drop(second);
+    stop.cancel();
+    soon("the end", serving).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stop_loses_no_request_that_was_on_its_way() {
+    let mut connections = Connections::default();
+    connections.max = 1;
+    // Longer than the test takes: what is answered within is answered because it was let in.
+    connections.linger = Duration::from_secs(60);
+    let (address, stop, serving) = started_with(connections).await;
+    let mut kept = TcpStream::connect(address).await.unwrap();
+    kept.write_all(INFO).await.unwrap();
+    assert!(!answered(&mut kept).await.contains("connection: close"));
+    let mut queued = TcpStream::connect(address).await.unwrap();
+    stop.cancel();
+    kept.write_all(INFO).await.unwrap();
+    let last = answered(&mut kept).await;
+    assert!(last.starts_with("HTTP/1.1 200") && last.contains("connection: close"), "{last}");
+    assert_eq!(soon("the end", kept.read(&mut [0; 1])).await.unwrap(), 0, "it closes");
+    queued.write_all(INFO).await.unwrap();
+    assert!(answered(&mut queued).await.starts_with("HTTP/1.1 200"), "it waited to be accepted");
+    soon("the end", serving).await.unwrap();
+    assert!(TcpStream::connect(address).await.is_err(), "nobody else is let in");
 }

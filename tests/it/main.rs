@@ -10,6 +10,7 @@ mod engine;
 mod exposition;
 mod hostile;
 mod intelligence;
+mod limits;
 #[cfg(feature = "server")]
 mod listener;
 #[cfg(feature = "mcp")]

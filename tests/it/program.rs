@@ -3,11 +3,14 @@
 mod access;
 mod documents;
 mod keeping;
+mod limits;
 mod operators;
 #[cfg(feature = "otlp")]
 mod otlp;
 mod place;
 mod platform;
+#[cfg(target_os = "linux")]
+mod rolling;
 mod users;
 
 use std::io::{Read, Write};
@@ -60,8 +63,12 @@ fn a_port_in_use_is_one_clear_line() {
 
 #[test]
 #[cfg(unix)]
-fn a_stop_ends_the_run_under_way_and_exits_with_zero() {
+fn a_stop_ends_a_run_that_does_not_fit_the_deadline_and_exits_with_zero() {
     let place = Place::new();
+    place.write(
+        "copilotkit.toml",
+        "[server]\nshutdown_deadline = \"1s\"\n[agents.default]\nkind = \"demo\"\npace = \"10s\"\n",
+    );
     let mut served = place.serve(&[]);
     let mut stream = served.connect();
     let body = r#"{"threadId":"t","runId":"r","messages":[{"id":"u","role":"user","content":"hello"}]}"#;

@@ -288,6 +288,38 @@ async fn talking_agent_meets_total_timeout() {
 }
 
 #[tokio::test]
+async fn an_agent_that_only_keeps_the_connection_alive_meets_the_first_event_timeout() {
+    let steps = (0..200).flat_map(|_| [send(": alive\n\n"), Step::Pause(10)]).collect();
+    let upstream = Upstream::start(Script::new(steps)).await;
+    let agent = HttpAgent::new(&upstream.url).unwrap().idle_timeout(Duration::from_secs(60));
+    let (_, failure) = collect(&agent.first_event_timeout(Some(Duration::from_millis(120)))).await;
+    let failure = failure.unwrap();
+    assert_eq!(failure.code(), Some("AGENT_FIRST_EVENT_TIMEOUT"));
+    assert_eq!(failure.message(), "The agent sent no event within 120ms");
+}
+
+#[tokio::test]
+async fn silence_before_the_first_event_meets_its_timeout() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let agent = HttpAgent::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    let (_, failure) = collect(&agent.first_event_timeout(Some(Duration::from_millis(50)))).await;
+    assert_eq!(failure.unwrap().code(), Some("AGENT_FIRST_EVENT_TIMEOUT"));
+}
+
+#[tokio::test]
+async fn after_its_first_event_an_agent_has_time() {
+    let upstream = Upstream::start(Script::new(vec![frame(STARTED), Step::Pause(400), frame(FINISHED)])).await;
+    let agent = HttpAgent::new(&upstream.url).unwrap().first_event_timeout(Some(Duration::from_millis(300)));
+    let mut stream = agent.run(call());
+    // Bounds for a slow machine: the first event comes at once, the second after the time for the first.
+    match stream.next().await.unwrap() {
+        Ok(event) => assert_eq!(event.as_str(), STARTED),
+        Err(late) => return assert_eq!(late.code(), Some("AGENT_FIRST_EVENT_TIMEOUT")),
+    }
+    assert_eq!(stream.next().await.unwrap().unwrap().as_str(), FINISHED);
+}
+
+#[tokio::test]
 async fn slow_reader_is_no_silent_agent() {
     let upstream = Upstream::start(Script::new(vec![frame(STARTED), Step::Pause(300), frame(FINISHED)])).await;
     let mut stream = HttpAgent::new(&upstream.url).unwrap().idle_timeout(Duration::from_millis(200)).run(call());
@@ -373,6 +405,7 @@ async fn large_event_is_refused() {
     assert_eq!(events, [STARTED]);
     let failure = failure.unwrap();
     assert!(failure.message().ends_with("an event is larger than the limit of 1000 bytes"), "{failure}");
+    assert_eq!(failure.code(), Some("AGENT_EVENT_TOO_LARGE"));
 }
 
 #[test]

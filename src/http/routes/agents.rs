@@ -12,32 +12,46 @@ use crate::http::error::{self, ApiError, empty, fresh, reply};
 use crate::http::fields;
 use crate::http::handler::Face;
 use crate::http::stream::sse_response;
-use crate::runner::Stopped;
+use crate::runner::{RunPass, Stopped};
 use crate::runtime::{Caller, FoundAgent, Reply, StopFailure};
 
 const RUN_FAILED: &str = "Failed to run agent";
 const STOP_FAILED: &str = "Failed to stop agent";
 
-pub(super) async fn run(face: &Face, caller: &Caller, agent_id: &str, call: Call) -> Result<Response, ApiError> {
+pub(super) async fn run(
+    face: &Face,
+    caller: &Caller,
+    agent_id: &str,
+    call: Call,
+    pass: RunPass,
+) -> Result<Response, ApiError> {
     let agent = find(face, &call.head, agent_id, Some(RUN_FAILED)).await?;
     let input = read_input(face, call.body).await?;
     let headers = forwarded(face, caller, agent_id, &call.head);
-    Ok(answer(face, face.runtime.run(caller, agent, input, &call.head, headers).await?))
+    Ok(answer(face, face.runtime.run(caller, agent, input, &call.head, headers, pass).await?))
 }
 
 pub(super) async fn connect(face: &Face, caller: &Caller, agent_id: &str, call: Call) -> Result<Response, ApiError> {
     let agent = find(face, &call.head, agent_id, Some(RUN_FAILED)).await?;
     let body = read(face, call.body).await?;
-    let RunAgentInput { thread_id, run_id, .. } = RunAgentInput::parse(&body)?;
+    let RunAgentInput { thread_id, run_id, .. } = parsed(face, &body)?;
     note(&thread_id, &run_id);
-    Ok(answer(face, face.runtime.connect(caller, &agent, &thread_id, last_seen(&call.head, &body)).await?))
+    let watching = face.runtime.count_watcher(caller, &thread_id)?;
+    let last_seen = last_seen(&call.head, &body);
+    Ok(answer(face, face.runtime.connect(caller, &agent, &thread_id, last_seen, watching).await?))
 }
 
-pub(super) async fn suggest(face: &Face, caller: &Caller, agent_id: &str, call: Call) -> Result<Response, ApiError> {
+pub(super) async fn suggest(
+    face: &Face,
+    caller: &Caller,
+    agent_id: &str,
+    call: Call,
+    pass: RunPass,
+) -> Result<Response, ApiError> {
     let agent = find(face, &call.head, agent_id, None).await?;
     let input = read_input(face, call.body).await?;
     let headers = forwarded(face, caller, agent_id, &call.head);
-    Ok(sse_response(face.runtime.suggest(caller, agent, input, headers), face.runtime.keep_alive()))
+    Ok(sse_response(face.runtime.suggest(caller, agent, input, headers, pass), face.runtime.keep_alive()))
 }
 
 pub(super) async fn stop(
@@ -135,7 +149,7 @@ async fn find(
 }
 
 async fn read_input(face: &Face, body: crate::http::body::Body) -> Result<RunAgentInput, ApiError> {
-    let input = RunAgentInput::parse(&read(face, body).await?)?;
+    let input = parsed(face, &read(face, body).await?)?;
     note(&input.thread_id, &input.run_id);
     Ok(input)
 }
@@ -143,4 +157,10 @@ async fn read_input(face: &Face, body: crate::http::body::Body) -> Result<RunAge
 /// Tells the log what a request is about.
 fn note(thread_id: &str, run_id: &str) {
     Span::current().record("thread.id", thread_id).record("run.id", run_id);
+}
+
+fn parsed(face: &Face, body: &[u8]) -> Result<RunAgentInput, ApiError> {
+    let input = RunAgentInput::parse(body)?;
+    face.runtime.check_input(&input)?;
+    Ok(input)
 }

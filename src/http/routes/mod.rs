@@ -21,6 +21,7 @@ use http::request::Parts;
 use super::body::{self, Body, Request, Response};
 use super::error::ApiError;
 use super::handler::Face;
+use super::limits;
 use super::route::{Route, below_base, without_dots};
 use super::single_route::{self, Envelope, EnvelopeError, is_envelope};
 use crate::runtime::Caller;
@@ -118,6 +119,7 @@ pub(super) async fn handle(
     route: &Route,
     call: Call,
 ) -> Result<Response, ApiError> {
+    let pass = limits::admit(face, &call.head, route, asking)?;
     if let Some(agent_id) = route.agent_id() {
         may_use(face, asking, agent_id)?;
     }
@@ -125,9 +127,9 @@ pub(super) async fn handle(
     let caller = || asking.ok_or_else(|| ApiError::Internal("the route is not one for callers".into()));
     match route {
         Route::Info => info::info(face, asking, &call.head).await,
-        Route::AgentRun { agent_id } => Box::pin(agents::run(face, caller()?, agent_id, call)).await,
+        Route::AgentRun { agent_id } => Box::pin(agents::run(face, caller()?, agent_id, call, pass)).await,
         Route::AgentConnect { agent_id } => Box::pin(agents::connect(face, caller()?, agent_id, call)).await,
-        Route::AgentSuggest { agent_id } => Box::pin(agents::suggest(face, caller()?, agent_id, call)).await,
+        Route::AgentSuggest { agent_id } => Box::pin(agents::suggest(face, caller()?, agent_id, call, pass)).await,
         Route::AgentStop { agent_id, thread_id } => {
             Box::pin(agents::stop(face, caller()?, agent_id, thread_id, call)).await
         }

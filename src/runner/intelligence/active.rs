@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{PlatformStop, StartError};
-use crate::runner::{ActiveNow, RunMeter};
+use crate::runner::{ActiveNow, RunMeter, RunPass};
 
 /// How long the terminal event of a stopped run may take to be acknowledged.
 pub(super) const STOP: Duration = Duration::from_secs(60);
@@ -48,6 +48,7 @@ pub(super) struct Place {
     runs: Runs,
     run: Arc<ActiveRun>,
     acknowledged: bool,
+    pass: RunPass,
 }
 
 impl Active {
@@ -72,7 +73,7 @@ impl Active {
             end: watch::Sender::new(End::NotYet),
         });
         free.insert(run.clone());
-        Ok(Place { runs: self.runs.clone(), run, acknowledged: false })
+        Ok(Place { runs: self.runs.clone(), run, acknowledged: false, pass: RunPass::default() })
     }
 
     /// From here on no run is given a thread.
@@ -149,6 +150,12 @@ impl Place {
         &self.run
     }
 
+    /// The place, which holds what lasts as long as the run.
+    pub(super) fn with(mut self, pass: RunPass) -> Place {
+        self.pass = pass;
+        self
+    }
+
     /// Frees the thread of a run whose terminal event the platform has.
     pub(super) fn acknowledge(mut self) {
         self.acknowledged = true;
@@ -157,6 +164,8 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        // Whoever sees the end may begin another run at once.
+        self.pass = RunPass::default();
         self.runs.lock().remove(&self.run.shown.thread.id);
         let end = if self.acknowledged { End::Acknowledged } else { End::Failed };
         self.run.end.send_replace(end);

@@ -45,7 +45,7 @@ enum Failure {
 
 /// Runs an agent and delivers what it says. Whatever happens, the thread is free afterwards.
 pub(super) async fn drive<L: Lock>(shared: Arc<Shared>, place: Place, run: PlatformRun<L>, admitted: Admitted) {
-    let PlatformRun { agent_id, agent, input, headers, new_messages, user_id, lock, meter } = run;
+    let PlatformRun { agent_id, agent, input, headers, new_messages, user_id, lock, meter, .. } = run;
     let span = error_span!("run", thread.id = %input.thread_id, user.id = %user_id, run.id = %input.run_id, agent.id = %agent_id);
     let work = async {
         let started = RunAgentInput { messages: new_messages, ..input.clone() };

@@ -26,6 +26,7 @@ use tracing::{Instrument, warn};
 
 use self::active::Active;
 use self::lock::Lock;
+use super::RunPass;
 use crate::agent::Agent;
 use crate::agui::{Message, RunAgentInput};
 use crate::intelligence::{Intelligence, RunLock};
@@ -65,6 +66,8 @@ pub(crate) struct PlatformRun<L = RunLock> {
     /// Those of the input's messages that the thread has not yet.
     pub(crate) new_messages: Vec<Message>,
     pub(crate) user_id: Arc<str>,
+    /// What lasts as long as the run.
+    pub(crate) pass: RunPass,
     pub(crate) lock: L,
     pub(crate) meter: RunMeter,
 }
@@ -120,13 +123,16 @@ impl IntelligenceRunner {
 
     /// Starts a run, and answers once the platform has let it in; its agent starts then. The lock is the runner's
     /// from here on, and the run goes on if nobody waits for the answer.
-    pub(crate) async fn start<L: Lock>(&self, run: PlatformRun<L>) -> Result<(), StartError> {
+    pub(crate) async fn start<L: Lock>(&self, mut run: PlatformRun<L>) -> Result<(), StartError> {
         let shared = &self.shared;
         let (admit, admitted) = oneshot::channel();
         let thread = ThreadKey::new(Owner::of(run.user_id.clone()), run.input.thread_id.as_str());
         let shown = ActiveNow::new(thread, run.input.run_id.as_str(), run.agent_id.clone());
         match shared.active.enter(shown, run.meter.clone(), &shared.closing) {
-            Ok(place) => shared.tasks.spawn(drive::drive(shared.clone(), place, run, admit).in_current_span()),
+            Ok(place) => {
+                let place = place.with(std::mem::take(&mut run.pass));
+                shared.tasks.spawn(drive::drive(shared.clone(), place, run, admit).in_current_span())
+            }
             Err(refused) => {
                 let release = async move {
                     lock::release(&run.lock).await;

@@ -61,7 +61,7 @@ impl Places {
     /// One atomic decision per thread: the run holds it, waits for it, or is refused. Whom it displaces is stopped.
     pub(super) fn admit(&self, run: &Arc<LiveRun>, closing: &CancellationToken) -> Result<(), RunRefused> {
         let mut places = self.places.lock();
-        // Under the lock: a shutdown stops whom it finds here, and nobody comes after it.
+        // Under the lock: nobody comes after a shutdown has begun.
         if closing.is_cancelled() {
             return Err(RunRefused::ShuttingDown);
         }
@@ -100,6 +100,12 @@ impl Places {
             other.ask_to_stop(run.stops_others_as());
         }
         Ok(())
+    }
+
+    /// From here on no run is admitted.
+    pub(super) fn refuse(&self, closing: &CancellationToken) {
+        let _places = self.places.lock();
+        closing.cancel();
     }
 
     /// The run has ended, or waits no more; the next one's turn comes.

@@ -46,7 +46,7 @@ async fn insist(shared: Arc<Shared>, run: OpenRun, how: Close) {
     let mut pause = PAUSE;
     loop {
         tokio::select! {
-            () = shared.closing.cancelled() => return,
+            () = shared.stopping.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
         }
         pause = (pause * 2).min(MAX_PAUSE);

@@ -14,14 +14,14 @@ use super::admission::{NotBegun, begin};
 use super::close::{self, Close};
 use super::log::End;
 use super::run::{LiveRun, Phase, StopReason};
-use super::{Shared, unwatched};
+use super::{RunOptions, Shared, unwatched};
 use crate::agent::{Agent, AgentCall, AgentError};
 use crate::agui::{Compactor, Ending, Event, EventKind, Finalizer, Frames, FramesBuilder, Message};
 use crate::meter::StoreCall;
-use crate::runner::batch::{Batch, Contained, More, Running, contained, next_batch, start, too_large};
+use crate::runner::batch::{Batch, Contained, More, Running, contained, next_batch, start, too_large, too_long};
 use crate::runner::outcome;
 use crate::runner::pipeline::{Pipeline, Sink, Started};
-use crate::runner::{NewRun, OpenRun, Outcome, RunRefused, RunRequest, SealedRun, StoreError, codes};
+use crate::runner::{NewRun, OpenRun, Outcome, RunPass, RunRefused, RunRequest, SealedRun, StoreError, codes};
 
 /// How long a terminal event waits for the end of the agent's stream before it is shown. Shown together
 /// with the end, it finds the thread free: a client that answers it at once is not told `THREAD_BUSY`.
@@ -36,7 +36,7 @@ struct Work {
 
 /// Runs the agent to its end. Whatever happens, the log ends and the thread is free afterwards.
 pub(super) fn drive(shared: Arc<Shared>, run: Arc<LiveRun>, request: RunRequest) -> impl Future<Output = ()> + 'static {
-    let RunRequest { agent, input, headers, name, .. } = request;
+    let RunRequest { agent, input, headers, name, pass, .. } = request;
     let new = NewRun {
         thread: run.log.thread.clone(),
         run_id: run.run_id.clone(),
@@ -49,7 +49,7 @@ pub(super) fn drive(shared: Arc<Shared>, run: Arc<LiveRun>, request: RunRequest)
     async move {
         let thread = &run.log.thread;
         let span = error_span!("run", thread.id = %thread.id, user.id = %thread.owner, run.id = %run.run_id, agent.id = %run.agent_id);
-        let mut leave = Leave { shared: shared.clone(), run: run.clone(), last: Last::default() };
+        let mut leave = Leave { shared: shared.clone(), run: run.clone(), pass, last: Last::default() };
         let work = AssertUnwindSafe(execute(&shared, &run, work)).catch_unwind();
         leave.last = work.instrument(span.clone()).await.unwrap_or_else(|_| {
             let _entered = span.enter();
@@ -103,11 +103,14 @@ impl Last {
 struct Leave {
     shared: Arc<Shared>,
     run: Arc<LiveRun>,
+    pass: RunPass,
     last: Last,
 }
 
 impl Drop for Leave {
     fn drop(&mut self) {
+        // Whoever sees the end may begin another run at once.
+        self.pass = RunPass::default();
         self.shared.places.leave(&self.run);
         self.run.enter(Phase::Over);
         let Last { frames, end, outcome } = std::mem::take(&mut self.last);
@@ -309,8 +312,12 @@ impl Progress<'_> {
                     return Ok(AgentEnd::Failed(failure));
                 }
                 // After each: an event may come out larger than it went in, as a start with the run's input.
-                if self.said.bytes > self.shared.options.max_run_bytes {
-                    return Ok(AgentEnd::Failed(too_large(self.shared.options.max_run_bytes)));
+                let RunOptions { max_run_bytes, max_run_events, .. } = self.shared.options;
+                if self.said.bytes > max_run_bytes {
+                    return Ok(AgentEnd::Failed(too_large(max_run_bytes)));
+                }
+                if self.said.events > max_run_events {
+                    return Ok(AgentEnd::Failed(too_long(max_run_events)));
                 }
             }
             match more {

@@ -74,7 +74,7 @@ impl Reading {
             }
             tokio::select! {
                 () = tokio::time::sleep(LOOK) => {}
-                () = self.shared.closing.cancelled() => {
+                () = self.shared.stopping.cancelled() => {
                     self.end = Some(failed("The runtime is shutting down", codes::RUNTIME_SHUTDOWN));
                     return;
                 }
@@ -118,14 +118,14 @@ pub(super) async fn stop(shared: &Shared, request: StopRequest) -> Result<Stoppe
     Ok(if first { Stopped::Stopping } else { Stopped::NoActiveRun })
 }
 
-/// Stops the runs of this process that others ask to stop, until it shuts down or nobody has the engine any more.
+/// Stops the runs of this process that others ask to stop, until all have ended or nobody has the engine any more.
 pub(super) fn heed_stops(shared: &Arc<Shared>) {
     let mut asked = shared.store.stop_requests();
-    let (engine, closing) = (Arc::downgrade(shared), shared.closing.clone());
-    shared.tasks.spawn(async move {
+    let (engine, stopping) = (Arc::downgrade(shared), shared.stopping.clone());
+    shared.attendants.spawn(async move {
         loop {
             let stop = tokio::select! {
-                () = closing.cancelled() => return,
+                () = stopping.cancelled() => return,
                 stop = asked.next() => stop,
             };
             let (Some(stop), Some(shared)) = (stop, engine.upgrade()) else { return };

@@ -39,6 +39,10 @@ use crate::agui::{Event, Frames};
 
 pub use self::options::{RunOptions, WhenBusy, WhenUnwatched};
 
+/// The most of a shutdown's time that is kept for stopping the runs that did not end by themselves; of a short one a
+/// quarter.
+const STOPPING: Duration = Duration::from_secs(2);
+
 /// How long a response's head waits for what the agent says at once, where keeping that takes a moment.
 const HEAD_WAITS: Duration = Duration::from_millis(5);
 
@@ -59,8 +63,14 @@ struct Shared {
     places: Places,
     /// Those of other processes that are watched here.
     followed: Followed,
+    /// What is to be done before the store may close: runs, and watching those of other processes.
     tasks: TaskTracker,
+    /// What lasts as long as the engine.
+    attendants: TaskTracker,
+    /// No run is taken any more.
     closing: CancellationToken,
+    /// What has not ended by itself is to end now.
+    stopping: CancellationToken,
     heeds_stops: Once,
     closed: OnceCell<()>,
 }
@@ -68,7 +78,7 @@ struct Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         // For the task that heeds stops.
-        self.closing.cancel();
+        self.stopping.cancel();
     }
 }
 
@@ -83,7 +93,9 @@ impl LiveRunner {
                 places: Places::default(),
                 followed: Followed::default(),
                 tasks: TaskTracker::new(),
+                attendants: TaskTracker::new(),
                 closing: CancellationToken::new(),
+                stopping: CancellationToken::new(),
                 heeds_stops: Once::new(),
                 closed: OnceCell::new(),
             }),
@@ -133,14 +145,23 @@ impl LiveRunner {
 
     async fn close(&self, deadline: Duration) {
         let shared = &self.shared;
-        shared.closing.cancel();
-        for run in shared.places.all() {
-            run.ask_to_stop(StopReason::Shutdown);
-        }
+        shared.places.refuse(&shared.closing);
         shared.tasks.close();
-        if tokio::time::timeout(deadline, shared.tasks.wait()).await.is_err() {
-            tracing::warn!(runs = self.live_runs(), "runs were still ending when the shutdown deadline passed");
+        let stopping = STOPPING.min(deadline / 4);
+        if timeout(deadline - stopping, shared.tasks.wait()).await.is_err() {
+            shared.stopping.cancel();
+            let runs = shared.places.all();
+            tracing::info!(runs = runs.len(), "The runs that go on are stopped, as the time of the shutdown is over");
+            for run in runs {
+                run.ask_to_stop(StopReason::Shutdown);
+            }
+            if timeout(stopping, shared.tasks.wait()).await.is_err() {
+                tracing::warn!(runs = self.live_runs(), "runs were still ending when the shutdown deadline passed");
+            }
         }
+        shared.stopping.cancel();
+        shared.attendants.close();
+        shared.attendants.wait().await;
         shared.closed.get_or_init(|| shared.store.close()).await;
     }
 }

@@ -12,6 +12,8 @@ pub struct RunOptions {
     pub when_unwatched: WhenUnwatched,
     /// How many bytes of events one run may say before it is ended with `RUN_TOO_LARGE`. Default: 64 MiB.
     pub max_run_bytes: usize,
+    /// How many events one run may say before it is ended with `RUN_TOO_LONG`. Default: 1 000 000.
+    pub max_run_events: usize,
     /// How many bytes of a live run's events are held in RAM for its watchers. Who is further behind reads from the
     /// store. Default: 1 MiB.
     pub max_log_bytes: usize,
@@ -27,6 +29,7 @@ impl Default for RunOptions {
             when_busy: WhenBusy::Reject,
             when_unwatched: WhenUnwatched::KeepRunning,
             max_run_bytes: 64 * 1024 * 1024,
+            max_run_events: 1_000_000,
             max_log_bytes: 1024 * 1024,
             after_terminal: Duration::from_secs(5),
             keep_failed_starts: false,

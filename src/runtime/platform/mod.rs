@@ -20,6 +20,7 @@ use crate::intelligence::{Intelligence, JoinToken};
 use crate::runner::{Activity, IntelligenceRunner, PlatformStop};
 
 pub(crate) use failure::{Operation, PlatformFailure};
+pub(super) use run::Asked;
 pub(crate) use threads::PlatformThreads;
 
 /// The platform, and who runs agents for it.

@@ -14,7 +14,7 @@ use crate::intelligence::{
     Intelligence, LockError, LockRequest, NewThread, PlatformError, PlatformThread, RunCredentials, RunIdentity,
     ThreadUpdate, message_ids,
 };
-use crate::runner::{IntelligenceRunner, PlatformRun, RunMeter, RunRequest, StartError};
+use crate::runner::{IntelligenceRunner, PlatformRun, RunMeter, RunPass, RunRequest, StartError};
 use crate::runtime::titles::Question;
 use crate::runtime::{Caller, FoundAgent, names};
 
@@ -25,11 +25,12 @@ struct Found {
 }
 
 /// What a client asked for, as the run takes it along.
-struct Asked {
-    found: FoundAgent,
-    input: RunAgentInput,
-    headers: HeaderMap,
-    meter: RunMeter,
+pub(in crate::runtime) struct Asked {
+    pub(in crate::runtime) found: FoundAgent,
+    pub(in crate::runtime) input: RunAgentInput,
+    pub(in crate::runtime) headers: HeaderMap,
+    pub(in crate::runtime) meter: RunMeter,
+    pub(in crate::runtime) pass: RunPass,
 }
 
 impl Platform {
@@ -37,16 +38,14 @@ impl Platform {
     pub(in crate::runtime) async fn run(
         &self,
         caller: &Caller,
-        found: FoundAgent,
-        input: RunAgentInput,
+        asked: Asked,
         head: &Parts,
-        headers: HeaderMap,
-        meter: RunMeter,
     ) -> Result<Bootstrap, PlatformFailure> {
         let user_id = caller.user_id();
+        let Asked { found, input, headers, .. } = &asked;
         // First of all, as in the contract: a policy for memories may refuse to answer.
         #[cfg(feature = "mcp")]
-        let equipped = self.tools.given_to(&found, &self.intelligence, head, user_id).await?;
+        let equipped = self.tools.given_to(found, &self.intelligence, head, user_id).await?;
         #[cfg(not(feature = "mcp"))]
         let equipped = found.clone();
         let run = RunIdentity::new(head, user_id, &found.id, &input.thread_id, &input.run_id);
@@ -60,7 +59,7 @@ impl Platform {
         let thread = self.thread(user_id, &new).await.map_err(PlatformFailure::InitializeThread)?;
         if thread.created && thread.thread.name.is_none() {
             // A title wants no tools.
-            self.name(caller, &found, &input, &headers);
+            self.name(caller, found, input, headers);
         }
         let lock = LockRequest {
             thread_id: new.thread_id,
@@ -69,7 +68,7 @@ impl Platform {
             agent_id: new.agent_id,
             learning_container_id: new.learning_container_id,
         };
-        let asked = Asked { found: equipped, input, headers, meter };
+        let asked = Asked { found: equipped, ..asked };
         // A task of its own: a client that leaves in the midst of it must not leave a lock behind.
         let (intelligence, runner) = (self.intelligence.clone(), self.runner.clone());
         let begun = self.beginning.spawn(begin(intelligence, runner, lock, asked).in_current_span());
@@ -129,7 +128,7 @@ async fn begin(
     wanted: LockRequest,
     asked: Asked,
 ) -> Result<RunCredentials, PlatformFailure> {
-    let Asked { found, mut input, headers, meter } = asked;
+    let Asked { found, mut input, headers, meter, pass } = asked;
     let (run, lock) = intelligence.acquire_lock(&wanted).await.map_err(|error| match error {
         LockError::Platform(cause) if cause.status() == Some(409) => PlatformFailure::LockHeld,
         LockError::Platform(cause) => PlatformFailure::Lock(cause),
@@ -147,7 +146,8 @@ async fn begin(
     };
     let new_messages = unknown(&input.messages, &kept);
     let (agent_id, agent, user_id) = (found.id, found.agent, wanted.user_id.into());
-    runner.start(PlatformRun { agent_id, agent, input, headers, new_messages, user_id, lock, meter }).await?;
+    let start = PlatformRun { agent_id, agent, input, headers, new_messages, user_id, pass, lock, meter };
+    runner.start(start).await?;
     Ok(run)
 }
 

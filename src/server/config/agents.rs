@@ -5,9 +5,9 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::super::file::Raw;
-use super::checks::{is_header_value, is_http_url, not_zero_time};
+use super::checks::{is_header_value, is_http_url, not_zero, not_zero_time};
 use super::credentials::{Texts, is_user_id};
-use super::{ForwardHeaders, Place, Problem, Reader, Secret, Section, Setting};
+use super::{Bytes, ForwardHeaders, Place, Problem, Reader, Secret, Section, Setting};
 use crate::Allow;
 
 /// One agent.
@@ -43,13 +43,16 @@ pub(in crate::server) enum Kind {
         url: Secret,
         headers: Vec<(String, Secret)>,
         connect_timeout: Duration,
+        first_event_timeout: Option<Duration>,
         idle_timeout: Duration,
         total_timeout: Option<Duration>,
+        max_event_bytes: usize,
     },
 }
 
 /// The keys that only a remote agent has.
-const OF_HTTP: &[&str] = &["url", "headers", "connect_timeout", "idle_timeout", "total_timeout"];
+const OF_HTTP: &[&str] =
+    &["url", "headers", "connect_timeout", "first_event_timeout", "idle_timeout", "total_timeout", "max_event_bytes"];
 
 impl AgentSettings {
     fn new(name: impl Into<String>, kind: Kind) -> AgentSettings {
@@ -108,14 +111,17 @@ fn outside(text: &str) -> Result<AgentSettings, String> {
         url: Secret(target.to_owned()),
         headers: Vec::new(),
         connect_timeout: CONNECT_TIMEOUT,
+        first_event_timeout: None,
         idle_timeout: IDLE_TIMEOUT,
         total_timeout: None,
+        max_event_bytes: MAX_EVENT_BYTES,
     };
     Ok(AgentSettings::new(name, kind))
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+const MAX_EVENT_BYTES: usize = 32 << 20;
 
 fn agent(name: String, mut section: Section<'_>, users_are_wanted: bool) -> Option<AgentSettings> {
     if name.is_empty() {
@@ -127,10 +133,12 @@ fn agent(name: String, mut section: Section<'_>, users_are_wanted: bool) -> Opti
     let is_demo = section.get::<AgentKind>("kind").unwrap_or(AgentKind::Http) == AgentKind::Demo;
     let pace = section.get_placed("pace");
     let url = section.get_placed::<Secret>("url");
-    let timeouts = Timeouts {
+    let bounds = Bounds {
         connect: section.get_placed("connect_timeout"),
+        first_event: section.get_placed("first_event_timeout"),
         idle: section.get_placed("idle_timeout"),
         total: section.get_placed("total_timeout"),
+        event_bytes: section.get_placed("max_event_bytes"),
     };
     let mut headers_section = section.section("headers");
     let headers_place = headers_section.is_present().then(|| headers_section.place());
@@ -141,9 +149,11 @@ fn agent(name: String, mut section: Section<'_>, users_are_wanted: bool) -> Opti
         let given = [
             url.map(|(_, place)| place),
             headers_place,
-            timeouts.connect.map(|(_, place)| place),
-            timeouts.idle.map(|(_, place)| place),
-            timeouts.total.map(|(_, place)| place),
+            bounds.connect.map(|(_, place)| place),
+            bounds.first_event.map(|(_, place)| place),
+            bounds.idle.map(|(_, place)| place),
+            bounds.total.map(|(_, place)| place),
+            bounds.event_bytes.map(|(_, place)| place),
         ];
         for (key, place) in OF_HTTP.iter().zip(given) {
             if let Some(place) = place {
@@ -155,7 +165,7 @@ fn agent(name: String, mut section: Section<'_>, users_are_wanted: bool) -> Opti
         if let Some((_, place)) = pace {
             section.report(place, "pace", "only the demo agent has this setting; add `kind = \"demo\"` for it");
         }
-        http(&section, url, headers, timeouts)
+        http(&section, url, headers, bounds)
     };
     section.finish();
     kind.map(|kind| AgentSettings { name, description, forward, allow, kind })
@@ -202,17 +212,20 @@ fn allow(section: &mut Section<'_>, users_are_wanted: bool) -> Option<Allow> {
     Some(allow)
 }
 
-struct Timeouts {
+/// How long an agent may take, and how much it may say at once.
+struct Bounds {
     connect: Option<(Duration, Place)>,
+    first_event: Option<(Duration, Place)>,
     idle: Option<(Duration, Place)>,
     total: Option<(Duration, Place)>,
+    event_bytes: Option<(Bytes, Place)>,
 }
 
 fn http(
     section: &Section<'_>,
     url: Option<(Secret, Place)>,
     headers: Vec<(String, Secret)>,
-    timeouts: Timeouts,
+    bounds: Bounds,
 ) -> Option<Kind> {
     let Some((url, place)) = url else {
         section.report(
@@ -234,12 +247,21 @@ fn http(
             time
         }
     };
+    let unless_off = |given: Option<(Duration, Place)>| given.map(|(time, _)| time).filter(|time| !time.is_zero());
+    let max_event_bytes = bounds.event_bytes.map_or(MAX_EVENT_BYTES, |(Bytes(bytes), place)| {
+        if let Err(reason) = not_zero(&bytes) {
+            section.report(place, "max_event_bytes", reason);
+        }
+        bytes
+    });
     Some(Kind::Http {
         url,
         headers,
-        connect_timeout: checked(timeouts.connect, "connect_timeout", CONNECT_TIMEOUT),
-        idle_timeout: checked(timeouts.idle, "idle_timeout", IDLE_TIMEOUT),
-        total_timeout: timeouts.total.map(|(total, _)| total).filter(|total| !total.is_zero()),
+        connect_timeout: checked(bounds.connect, "connect_timeout", CONNECT_TIMEOUT),
+        first_event_timeout: unless_off(bounds.first_event),
+        idle_timeout: checked(bounds.idle, "idle_timeout", IDLE_TIMEOUT),
+        total_timeout: unless_off(bounds.total),
+        max_event_bytes,
     })
 }
 

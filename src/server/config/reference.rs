@@ -22,6 +22,14 @@ const AROUND: &[(&str, &str)] = &[
          hash = \"sha256:6ca13d52ca70c883e0f0bb101e425a89e8624de51db2d2392593af6a84118090\"\n",
     ),
     (
+        "users.jwt.keys.next",
+        "[users.jwt.keys.next]\nalgorithm = \"HS256\"\nsecret = \"0123456789abcdef0123456789abcdef\"\n",
+    ),
+    (
+        "users.jwt.keys.other",
+        "[users.jwt.keys.other]\nalgorithm = \"HS256\"\nsecret = \"0123456789abcdef0123456789abcdef\"\n",
+    ),
+    (
         "users.jwt",
         "[users.jwt]\njwks_url = \"https://id.example/keys\"\n[users.jwt.keys.main]\nalgorithm = \"HS256\"\n\
          secret = \"0123456789abcdef0123456789abcdef\"\n",
@@ -91,12 +99,13 @@ enum Absence {
 fn the_reference_shows_every_setting() {
     let mut made = String::new();
     for table in tables() {
-        writeln!(made, "### `[{}]`\n\n{}\n", table.pattern.replace('*', "NAME"), table.about).expect("a string");
+        writeln!(made, "### `[{}]`\n\n{}\n", table.pattern.replace('*', "NAME"), linked(&table.about))
+            .expect("a string");
         made.push_str("| key | default | flag and variable | |\n|---|---|---|---|\n");
         for setting in &table.settings {
             let (default, more) = setting.default();
             let key = setting.pattern.rsplit('.').next().unwrap_or_default().replace('*', "NAME");
-            let meaning = [setting.meaning.replace('|', "\\|"), more].join(" ");
+            let meaning = [linked(&setting.meaning).replace('|', "\\|"), more].join(" ");
             let outside = outside(&setting.pattern);
             writeln!(made, "| `{key}` | {default} | {outside} | {} |", meaning.trim()).expect("a string");
         }
@@ -115,6 +124,15 @@ fn the_reference_shows_what_is_set_outside_the_file_alone() {
         writeln!(made, "| `--{}` | `{}` | {help} |", argument.flag, argument.variable).expect("a string");
     }
     page::expect("docs/configuration.md", "outside", &made);
+}
+
+/// Pages of the book are named in the example as its readers find them.
+fn linked(text: &str) -> String {
+    let words = text.split(' ').map(|word| match word.strip_prefix("docs/").and_then(|rest| rest.split_once(".md")) {
+        Some((page, rest)) => format!("[{page}.md]({page}.md){rest}"),
+        None => word.to_owned(),
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 fn code(value: &str) -> String {

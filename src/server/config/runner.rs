@@ -20,6 +20,7 @@ pub(in crate::server) struct Runner {
     pub(in crate::server) database: Database,
     pub(in crate::server) memory: Memory,
     pub(in crate::server) max_run_bytes: usize,
+    pub(in crate::server) max_run_events: usize,
     pub(in crate::server) when_busy: WhenBusy,
     /// Runs that wait on one thread, under [`WhenBusy::Enqueue`].
     pub(in crate::server) queue_limit: usize,
@@ -90,6 +91,7 @@ pub(super) fn read(reader: &Reader, on_platform: bool) -> Runner {
         database,
         memory,
         max_run_bytes: bytes(&mut section, "max_run_bytes", 64 << 20),
+        max_run_events: section.get_if("max_run_events", not_zero).unwrap_or(1_000_000),
         when_busy: section.get("when_busy").unwrap_or(WhenBusy::Reject),
         queue_limit: section.get_if("queue_limit", not_zero).unwrap_or(8),
         queue_timeout: section.get_if("queue_timeout", not_zero_time).unwrap_or(Duration::from_secs(60)),

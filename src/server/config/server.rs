@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::super::file::Raw;
 use super::{Section, Setting, bytes};
+use crate::http::{ProxyHeader, TrustedProxies};
 
 #[derive(Debug, PartialEq)]
 pub(in crate::server) struct Server {
@@ -16,6 +17,10 @@ pub(in crate::server) struct Server {
     pub(in crate::server) single_route_path: Option<String>,
     pub(in crate::server) body_limit: usize,
     pub(in crate::server) shutdown_deadline: Duration,
+    /// The proxies that say for whom they ask.
+    pub(in crate::server) trusted_proxies: TrustedProxies,
+    /// Whether other servers may listen at the same address.
+    pub(in crate::server) reuse_port: bool,
     /// Whether other machines may reach a runtime that does not tell users apart.
     pub(in crate::server) allow_anonymous: bool,
     /// Whether people may chat with the agents on a page at `/`.
@@ -50,11 +55,19 @@ pub(super) fn read(mut section: Section<'_>, users_are_wanted: bool) -> Server {
             _ => Ok(()),
         }
     });
+    let mut trusted_proxies = TrustedProxies::default();
+    section.get_if::<Vec<String>>("trusted_proxies", |networks| {
+        trusted_proxies = TrustedProxies::new(networks).map_err(|error| error.to_string())?;
+        Ok(())
+    });
+    let header = section.get::<NamedHeader>("proxy_header").map_or_else(ProxyHeader::default, |named| named.0);
     let server = Server {
+        trusted_proxies: trusted_proxies.header(header),
         bind: bind.unwrap_or_else(|| "127.0.0.1:4000".to_owned()),
         base_path,
         single_route_path,
         body_limit: bytes(&mut section, "body_limit", 20 << 20),
+        reuse_port: section.get("reuse_port").unwrap_or(false),
         shutdown_deadline: section.get("shutdown_deadline").unwrap_or(Duration::from_secs(10)),
         allow_anonymous,
         page: section.get("page").unwrap_or(true),
@@ -111,6 +124,21 @@ impl Setting for MountPath {
                 }
             }
             _ => Err("expected a path such as \"/api/copilotkit\", or false".to_owned()),
+        }
+    }
+}
+
+/// The header in which a proxy says for whom it asks.
+struct NamedHeader(ProxyHeader);
+
+impl Setting for NamedHeader {
+    fn read(raw: Raw) -> Result<NamedHeader, String> {
+        match raw {
+            Raw::Text(name) if name.eq_ignore_ascii_case("x-forwarded-for") => {
+                Ok(NamedHeader(ProxyHeader::XForwardedFor))
+            }
+            Raw::Text(name) if name.eq_ignore_ascii_case("forwarded") => Ok(NamedHeader(ProxyHeader::Forwarded)),
+            _ => Err("expected \"x-forwarded-for\" or \"forwarded\"".to_owned()),
         }
     }
 }

@@ -172,7 +172,7 @@ async fn who_interrupts_goes_before_those_who_wait() {
     assert_eq!(replayed(&runner).await, seen);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn shutdown_ends_those_who_wait() {
     let runner = with_policy(enqueue(10));
     let (first, _strings) = started(&runner, "r1", Duration::ZERO).await;
@@ -180,4 +180,25 @@ async fn shutdown_ends_those_who_wait() {
     runner.shutdown(Duration::from_secs(5)).await;
     assert_eq!(one_terminal(&all(first).await), "RUNTIME_SHUTDOWN");
     assert_eq!(one_terminal(&all(second).await), "RUNTIME_SHUTDOWN");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_fits_the_deadline_of_a_shutdown_ends_by_itself() {
+    let runner = with_policy(enqueue(1));
+    let (first, strings) = started(&runner, "r1", Duration::ZERO).await;
+    let waiting = runner.run(request(saying(greeting("t", "r2")), "t", "r2")).await.unwrap();
+    let watching = runner.connect(ConnectRequest::new("t")).await.unwrap();
+    let began = tokio::time::Instant::now();
+    let speak = async {
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        let refused = runner.run(request(saying(vec![]), "t2", "r3")).await;
+        assert!(matches!(refused.err(), Some(RunRefused::ShuttingDown)), "but no other begins");
+        strings.say(Event::run_finished("t", "r1"));
+        drop(strings);
+    };
+    tokio::join!(runner.shutdown(Duration::from_secs(30)), speak);
+    assert!(began.elapsed() < Duration::from_secs(21), "nobody waits longer than the runs last");
+    for stream in [first, waiting, watching] {
+        assert_eq!(one_terminal(&all(stream).await), "");
+    }
 }

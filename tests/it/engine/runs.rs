@@ -43,6 +43,10 @@ async fn every_failure_has_one_terminal_event() {
         stream::iter([Ok(Event::run_started("t", "r"))])
             .chain(stream::repeat_with(|| Ok(Event::custom("flood", &serde_json::json!("x".repeat(1000))))))
     });
+    let chatter = FunctionAgent::new(|_| {
+        stream::iter([Ok(Event::run_started("t", "r"))])
+            .chain(stream::repeat_with(|| Ok(Event::custom("x", &serde_json::json!(1)))))
+    });
     let own_code = AgentError::new("no").with_code("MY_CODE");
     let cases: Vec<(&str, Arc<dyn Agent>, &str)> = vec![
         ("refuses", saying(vec![Err(AgentError::new("no"))]), "INCOMPLETE_STREAM"),
@@ -54,10 +58,12 @@ async fn every_failure_has_one_terminal_event() {
         ("panics at once", panics_at_once, "AGENT_PANICKED"),
         ("panics later", panics_later, "AGENT_PANICKED"),
         ("floods", Arc::new(flood), "RUN_TOO_LARGE"),
+        ("chatters", Arc::new(chatter), "RUN_TOO_LONG"),
     ];
     let options = {
         let mut options = RunOptions::default();
         options.max_run_bytes = 1_000_000;
+        options.max_run_events = 5_000;
         options
     };
     let runner = MemoryRunner::with_options(MemoryLimits::default(), options);
@@ -119,13 +125,15 @@ async fn a_second_run_in_the_same_stream_is_followed() {
     assert_eq!(kinds(&seen)[4..], [EventKind::RunFinished, EventKind::RunStarted, EventKind::RunFinished]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn shutdown_ends_every_run_and_takes_no_new_one() {
     let runner = MemoryRunner::new();
     let (agent, strings) = puppet();
     strings.say(Event::run_started("t", "r"));
     let watching = runner.run(request(agent, "t", "r")).await.unwrap();
+    let began = tokio::time::Instant::now();
     runner.shutdown(Duration::from_secs(5)).await;
+    assert!(began.elapsed() < Duration::from_secs(5), "stopping has its share of the time");
     assert_eq!(one_terminal(&all(watching).await), "RUNTIME_SHUTDOWN");
     assert!(strings.dropped.load(Ordering::SeqCst));
     let refused = runner.run(request(saying(vec![]), "t", "r2")).await;

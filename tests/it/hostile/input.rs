@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use copilotkit_runtime::CopilotRuntime;
 use copilotkit_runtime::agent::{Agent, AgentCall, AgentError, Agents, EventStream, FunctionAgent};
 use copilotkit_runtime::agui::{Event, EventKind};
 use copilotkit_runtime::http::{Body, CopilotService, Cors, Route};
+use copilotkit_runtime::{CopilotRuntime, Limits};
 use futures_util::future::BoxFuture;
 use futures_util::stream;
 use http::{HeaderValue, Method, Request, StatusCode};
@@ -350,7 +350,10 @@ async fn hostile_agent_ids_are_404_and_come_back_as_json_only() {
 
 #[tokio::test]
 async fn hostile_thread_and_run_ids_are_only_names() {
-    let service = service(greeter());
+    let mut limits = Limits::default();
+    limits.id_bytes = 2 * 1024 * 1024;
+    let runtime = CopilotRuntime::builder().agent("default", greeter()).limits(limits).build().unwrap();
+    let service = runtime.into_service();
     let mut ids = hostile_ids();
     // Larger than any path; empty ones are ids as well.
     ids.extend(["y".repeat(1024 * 1024), String::new()]);

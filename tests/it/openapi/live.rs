@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use copilotkit_runtime::CopilotRuntime;
 use copilotkit_runtime::agent::{Agent, AgentCall, AgentError, Agents, FunctionAgent, ResolveError};
 use copilotkit_runtime::agui::Event;
 use copilotkit_runtime::http::{Body, CopilotService, Cors, Interrupt, Response};
@@ -15,6 +14,7 @@ use copilotkit_runtime::runner::{
     AgentRunner, ConnectRequest, FrameStream, RunRefused, RunRequest, RunnerError, StopRequest, Stopped,
 };
 use copilotkit_runtime::transcription::{Audio, TranscriptionError, TranscriptionService};
+use copilotkit_runtime::{CopilotRuntime, Limits};
 use futures_util::future::{BoxFuture, ready};
 use futures_util::{StreamExt, stream};
 use http::{Method, Request};
@@ -43,6 +43,7 @@ async fn every_answer_fits_the_document_and_every_told_answer_is_given() {
     debug_feed(&mut seen).await;
     cross_origin(&mut seen).await;
     envelopes(&mut seen).await;
+    too_many_requests(&mut seen).await;
     platform::memories(&mut seen).await;
     platform::inspector(&mut seen).await;
     platform::runs_and_threads(&mut seen).await;
@@ -248,6 +249,19 @@ async fn refused_bodies(seen: &mut Seen) {
 }
 
 /// Agents that cannot be resolved, and a runner that cannot do anything.
+/// A client that has sent as many requests as it may.
+async fn too_many_requests(seen: &mut Seen) {
+    let mut limits = Limits::default();
+    (limits.requests_per_second, limits.burst) = (Some(0.001), 1);
+    let builder = CopilotRuntime::builder().agent("default", greeter()).expose_memory_routes(true).limits(limits);
+    let service = builder.build().unwrap().into_service();
+    assert_eq!(get(&service, "/info").await.status, 200);
+    for operation in routes() {
+        seen.expect(&operation.id, 429, &ask(&service, operation.method.clone(), &path(operation), None, "").await);
+    }
+    seen.expect("single_route", 429, &post(&service.single_route(), "/", &json!({"method": "info"})).await);
+}
+
 async fn failing_parts(seen: &mut Seen) {
     let unresolved = CopilotRuntime::builder()
         .agents_per_request(|_| ready(Err::<Agents, ResolveError>("factory failed".into())))

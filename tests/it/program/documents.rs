@@ -17,7 +17,8 @@ fn configurations() -> Vec<(PathBuf, String)> {
     let all =
         pages().into_iter().flat_map(|page| shown(&page, "toml").into_iter().map(move |text| (page.clone(), text)));
     // The other kind of file in that language is a `Cargo.toml`, and not every program can send spans.
-    let is_for_us = |text: &str| !text.contains("[dependencies]") && (cfg!(feature = "otlp") || !text.contains("[otlp]"));
+    let is_for_us =
+        |text: &str| !text.contains("[dependencies]") && (cfg!(feature = "otlp") || !text.contains("[otlp]"));
     let configurations: Vec<_> = all.filter(|(_, text)| is_for_us(text)).collect();
     assert!(configurations.len() >= 10, "{configurations:#?}");
     configurations

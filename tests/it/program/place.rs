@@ -72,10 +72,15 @@ impl Place {
 
     /// The same, with variables in its environment.
     pub(super) fn serve_with(&self, args: &[&str], variables: &[(&str, &str)]) -> Served {
+        self.serve_at("127.0.0.1:0", args, variables)
+    }
+
+    /// The same, at an address.
+    pub(super) fn serve_at(&self, bind: &str, args: &[&str], variables: &[(&str, &str)]) -> Served {
         let mut child = self
             .command(args)
             .envs(variables.iter().copied())
-            .args(["--bind", "127.0.0.1:0"])
+            .args(["--bind", bind])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

@@ -19,9 +19,9 @@ use tokio::time::{Instant, sleep};
 use crate::agent::{Agent, AgentError, FunctionAgent};
 use crate::agui::{Event, Message, RunAgentInput};
 use crate::phoenix::{Dial, Dialled, Incoming, Outgoing, Unreachable};
-use crate::runner::RunMeter;
 use crate::runner::intelligence::lock::Lock;
 use crate::runner::intelligence::{IntelligenceRunner, PlatformRun};
+use crate::runner::{RunMeter, RunPass};
 
 /// What the platform does with something it got.
 #[derive(Clone, Debug, PartialEq)]
@@ -135,6 +135,7 @@ impl Platform {
             headers: http::HeaderMap::new(),
             user_id: "u".into(),
             meter: RunMeter::default(),
+            pass: RunPass::default(),
             lock: TestLock {
                 platform: self.clone(),
                 run: run.to_owned(),

@@ -10,7 +10,8 @@ use tokio::time::{Instant, sleep};
 use super::platform::{Act, Got, Platform, hello, led, saying};
 use crate::agent::{Agent, AgentCall, EventStream};
 use crate::agui::Event;
-use crate::runner::intelligence::PlatformStop;
+use crate::runner::RunPass;
+use crate::runner::intelligence::{PlatformRun, PlatformStop, StartError};
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_answers_when_the_terminal_event_is_acknowledged() {
@@ -145,4 +146,19 @@ async fn a_run_that_ends_anyway_is_not_stopped() {
     assert_eq!(runner.stop("t", None).await, PlatformStop::NoActiveRun);
     platform.until(|platform| platform.has_terminal("r")).await;
     assert_eq!(platform.types("r").len(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_lasts_as_long_as_a_run_goes_when_its_end_is_known() {
+    let platform = Platform::new();
+    let runner = platform.runner();
+    let lasting = Arc::new(());
+    let (_lead, agent) = led();
+    let pass = || RunPass::holding(lasting.clone());
+    runner.start(PlatformRun { pass: pass(), ..platform.run("t", "r", agent) }).await.unwrap();
+    let refused = PlatformRun { pass: pass(), ..platform.run("t", "r2", saying(hello())) };
+    assert_eq!(runner.start(refused).await, Err(StartError::AlreadyRunning));
+    assert_eq!(Arc::strong_count(&lasting), 2, "held by the test and by the run that lasts");
+    assert_eq!(runner.stop("t", None).await, PlatformStop::Stopped);
+    assert_eq!(Arc::strong_count(&lasting), 1);
 }
