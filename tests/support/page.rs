@@ -23,6 +23,7 @@ pub(crate) fn expect(page: &str, name: &str, made: &str) {
     let mut lines = made.lines().zip(found.lines().chain(std::iter::repeat("")));
     let (made, found) = lines.find(|(made, found)| made != found).unwrap_or(("the end", "more"));
     panic!(
-        "{page} is not what the code says. `WRITE_DOCS=1 cargo test -- docs:: reference` writes it anew.\n  {made}\ninstead of\n  {found}"
+        "{page} is not what the code says; `WRITE_DOCS=1 cargo test -- docs:: reference` writes it anew:\n  {made}\n\
+         instead of\n  {found}"
     );
 }
