@@ -23,3 +23,8 @@ pub use runtime::{
     A2ui, Allow, BuildError, Builder, Check, Claims, CopilotRuntime, IdentifyError, KeptByPlatform, KeptHere, Limits,
     LiveNow, METRICS_CONTENT_TYPE, Readiness, Status, User,
 };
+
+/// The programs in the book are compiled, as those of the README are.
+#[cfg(all(doctest, feature = "sqlite"))]
+#[doc = include_str!("../docs/mount.md")]
+mod mount {}

@@ -247,6 +247,32 @@ fn overrides(matches: &ArgMatches) -> Overrides {
     overrides
 }
 
+/// An argument that sets something, as documents show it.
+#[cfg(test)]
+pub(super) struct Argument {
+    pub(super) flag: String,
+    pub(super) variable: String,
+    pub(super) help: String,
+    pub(super) hidden: bool,
+    pub(super) key: Option<&'static str>,
+}
+
+/// Every argument that sets something.
+#[cfg(test)]
+pub(super) fn arguments() -> Vec<Argument> {
+    let command = Cli::command();
+    let settable = command.get_arguments().filter_map(|argument| {
+        Some(Argument {
+            flag: argument.get_long()?.to_owned(),
+            variable: argument.get_env()?.to_string_lossy().into_owned(),
+            help: argument.get_help().map(ToString::to_string).unwrap_or_default(),
+            hidden: argument.is_hide_set(),
+            key: KEYS.iter().find(|(id, _)| argument.get_id() == *id).map(|(_, key)| *key),
+        })
+    });
+    settable.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

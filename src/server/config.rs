@@ -8,6 +8,8 @@ mod intelligence;
 mod limits;
 mod metrics;
 mod otlp;
+#[cfg(test)]
+mod reference;
 mod runner;
 mod server;
 #[cfg(test)]

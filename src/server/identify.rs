@@ -83,21 +83,12 @@ fn jwt(settings: &config::Jwt) -> Result<Jwt, Problem> {
     if let Some(algorithms) = &settings.algorithms {
         builder = builder.algorithms(algorithms.iter().copied());
     }
-    if let Some(age) = settings.refresh_after {
-        builder = builder.refresh_after(age);
-    }
-    if let Some(interval) = settings.refresh_interval {
-        builder = builder.refresh_interval(interval);
-    }
-    if let Some(leeway) = settings.leeway {
-        builder = builder.leeway(leeway);
-    }
-    if let Some(claim) = &settings.id_claim {
-        builder = builder.id_claim(claim);
-    }
-    if let Some(claim) = &settings.name_claim {
-        builder = builder.name_claim(claim);
-    }
+    builder = builder
+        .refresh_after(settings.refresh_after)
+        .refresh_interval(settings.refresh_interval)
+        .leeway(settings.leeway)
+        .id_claim(&settings.id_claim)
+        .name_claim(&settings.name_claim);
     builder = settings.issuers.iter().fold(builder, |builder, issuer| builder.issuer(issuer));
     builder = settings.audiences.iter().fold(builder, |builder, audience| builder.audience(audience));
     builder = settings.required.iter().fold(builder, |builder, (claim, texts)| builder.require(claim, texts));

@@ -1,5 +1,7 @@
 //! What the documents beside the code say of the code.
 
+mod compatibility;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -67,23 +69,82 @@ fn the_threat_model_names_every_route() {
 }
 
 #[test]
-fn links_lead_to_files() {
-    let mut pages = files(Path::new("docs"), "md");
-    let top = fs::read_dir(".").unwrap().map(|entry| entry.unwrap().path());
-    pages.extend(top.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
-    assert!(pages.iter().any(|page| page.ends_with("README.md")));
+fn links_lead_somewhere() {
     let mut broken = Vec::new();
-    for page in pages {
-        let content = fs::read_to_string(&page).unwrap();
+    for page in pages() {
+        let content = prose(&fs::read_to_string(&page).unwrap());
         for link in content.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            let target = link.split('#').next().unwrap();
-            let elsewhere = target.is_empty() || target.contains(':');
-            if !elsewhere && !page.parent().unwrap().join(target).exists() {
+            let (target, heading) = link.split_once('#').unwrap_or((link, ""));
+            let file = if target.is_empty() { page.clone() } else { page.parent().unwrap().join(target) };
+            let is_page = file.extension().is_some_and(|extension| extension == "md");
+            let is_there = file.exists() && (heading.is_empty() || !is_page || has(&file, heading));
+            if !target.contains(':') && !is_there {
                 broken.push(format!("{}: {link}", page.display()));
             }
         }
     }
-    assert!(broken.is_empty(), "{broken:?}");
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn the_front_page_of_the_book_leads_to_every_page() {
+    let front = fs::read_to_string("docs/README.md").unwrap();
+    let pages = fs::read_dir("docs").unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let missing: Vec<String> = pages
+        .filter(|page| page.ends_with(".md") && page != "README.md" && !front.contains(&format!("]({page})")))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// Whether a page has a heading, as links name it.
+fn has(page: &Path, heading: &str) -> bool {
+    let slug = |title: &str| -> String {
+        let kept = title.trim().chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+        kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
+    };
+    let content = prose(&fs::read_to_string(page).unwrap());
+    content.lines().any(|line| line.starts_with('#') && slug(line.trim_start_matches('#')) == heading)
+}
+
+/// A page without its programs.
+fn prose(page: &str) -> String {
+    page.split("\n```").step_by(2).collect::<Vec<_>>().join("\n")
+}
+
+/// The programs, commands and files in a language that a page shows.
+pub(crate) fn shown(page: &Path, language: &str) -> Vec<String> {
+    let content = fs::read_to_string(page).unwrap();
+    let shown = content.split("\n```").skip(1).step_by(2).filter_map(|block| block.split_once('\n'));
+    shown.filter(|(named, _)| *named == language).map(|(_, text)| text.to_owned()).collect()
+}
+
+#[test]
+fn agents_in_the_book_are_the_examples() {
+    let shown = [shown(Path::new("docs/agents.md"), "python"), shown(Path::new("docs/agents.md"), "js")].concat();
+    let examples = fs::read_dir("examples/agents").unwrap().map(|entry| entry.unwrap().path());
+    let programs =
+        examples.filter(|path| path.extension().is_some_and(|extension| extension == "py" || extension == "mjs"));
+    let programs: Vec<String> = programs.map(|path| fs::read_to_string(path).unwrap()).collect();
+    assert!(!programs.is_empty());
+    for program in &programs {
+        assert!(shown.iter().any(|shown| shown.ends_with(program.trim())), "docs/agents.md does not show:\n{program}");
+    }
+    assert_eq!(shown.len(), programs.len(), "{shown:#?}");
+}
+
+/// Every page of this project.
+pub(crate) fn pages() -> Vec<PathBuf> {
+    let mut pages = Vec::new();
+    for entry in fs::read_dir(".").unwrap().map(|entry| entry.unwrap().path()) {
+        let name = entry.file_name().unwrap().to_str().unwrap().to_owned();
+        if entry.is_dir() && !name.starts_with("target") && !(name.starts_with('.') && name != ".") {
+            pages.extend(files(&entry, "md"));
+        } else if name.ends_with(".md") {
+            pages.push(entry);
+        }
+    }
+    assert!(pages.iter().any(|page| page.ends_with("README.md")));
+    pages
 }
 
 #[test]
@@ -102,9 +163,11 @@ fn is_code(text: &str) -> bool {
     text.contains('_') && text.chars().all(|c| c.is_ascii_uppercase() || c == '_')
 }
 
+/// Of a folder and those in it, without what is installed there.
 fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
     let paths = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     paths
+        .filter(|path| !path.ends_with("node_modules") && !path.ends_with("venv"))
         .flat_map(|path| if path.is_dir() { files(&path, extension) } else { vec![path] })
         .filter(|path| path.extension().is_some_and(|found| found == extension))
         .collect()

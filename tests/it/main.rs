@@ -21,6 +21,8 @@ mod mcp_server;
 mod mount;
 mod names;
 mod openapi;
+#[path = "../support/page.rs"]
+mod page;
 #[path = "../support/platform/mod.rs"]
 #[allow(dead_code, reason = "tests in other languages use more of it")]
 mod platform;

@@ -1,6 +1,7 @@
 //! The program as people run it: its output, its exit codes, its end.
 
 mod access;
+mod documents;
 mod keeping;
 mod limits;
 mod operators;

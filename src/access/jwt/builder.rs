@@ -52,21 +52,32 @@ impl Default for JwtBuilder {
             keys: Vec::new(),
             jwks_url: None,
             algorithms: None,
-            refresh_after: Duration::from_secs(3600),
-            refresh_interval: Duration::from_secs(10),
+            refresh_after: JwtBuilder::REFRESH_AFTER,
+            refresh_interval: JwtBuilder::REFRESH_INTERVAL,
             expected: Expected {
                 issuers: Vec::new(),
                 audiences: Vec::new(),
-                leeway: Duration::from_secs(60),
+                leeway: JwtBuilder::LEEWAY,
                 required: Vec::new(),
-                id_claim: "sub".to_owned(),
-                name_claim: "name".to_owned(),
+                id_claim: JwtBuilder::ID_CLAIM.to_owned(),
+                name_claim: JwtBuilder::NAME_CLAIM.to_owned(),
             },
         }
     }
 }
 
 impl JwtBuilder {
+    /// The age at which a key set is asked for again, unless another is set.
+    pub const REFRESH_AFTER: Duration = Duration::from_secs(3600);
+    /// The least time between two questions, unless another is set.
+    pub const REFRESH_INTERVAL: Duration = Duration::from_secs(10);
+    /// How far clocks may be apart, unless told otherwise.
+    pub const LEEWAY: Duration = Duration::from_secs(60);
+    /// The claim that holds a user's id, unless another is named.
+    pub const ID_CLAIM: &str = "sub";
+    /// The claim that holds a user's name, unless another is named.
+    pub const NAME_CLAIM: &str = "name";
+
     /// Adds a key.
     pub fn key(mut self, key: Key) -> Self {
         self.keys.push(key);

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::super::file::Raw;
 use super::{Place, Secret, Section, Setting};
-use crate::access::{Algorithm, Key, KeyError, KeyHash};
+use crate::access::{Algorithm, JwtBuilder, Key, KeyError, KeyHash};
 use crate::runtime::is_identifier;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -17,21 +17,21 @@ pub(in crate::server) struct Credentials {
     pub(in crate::server) api_keys: Vec<ApiKey>,
 }
 
-/// What is asked of tokens. What is not set is the library's to choose.
+/// What is asked of tokens.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::server) struct Jwt {
     pub(in crate::server) place: Place,
     pub(in crate::server) jwks_url: Option<Secret>,
     pub(in crate::server) algorithms: Option<Vec<Algorithm>>,
-    pub(in crate::server) refresh_after: Option<Duration>,
-    pub(in crate::server) refresh_interval: Option<Duration>,
+    pub(in crate::server) refresh_after: Duration,
+    pub(in crate::server) refresh_interval: Duration,
     pub(in crate::server) keys: Vec<TokenKey>,
     pub(in crate::server) issuers: Vec<String>,
     pub(in crate::server) audiences: Vec<String>,
-    pub(in crate::server) leeway: Option<Duration>,
+    pub(in crate::server) leeway: Duration,
     pub(in crate::server) required: Vec<(String, Vec<String>)>,
-    pub(in crate::server) id_claim: Option<String>,
-    pub(in crate::server) name_claim: Option<String>,
+    pub(in crate::server) id_claim: String,
+    pub(in crate::server) name_claim: String,
     pub(in crate::server) cookie: Option<String>,
 }
 
@@ -86,15 +86,15 @@ fn jwt(mut section: Section<'_>) -> Jwt {
         place: section.place(),
         jwks_url: section.get("jwks_url"),
         algorithms: section.get::<Algorithms>("algorithms").map(|algorithms| algorithms.0),
-        refresh_after: section.get("refresh_after"),
-        refresh_interval: section.get("refresh_interval"),
+        refresh_after: section.get("refresh_after").unwrap_or(JwtBuilder::REFRESH_AFTER),
+        refresh_interval: section.get("refresh_interval").unwrap_or(JwtBuilder::REFRESH_INTERVAL),
         keys: keys.named_sections().into_iter().filter_map(|(_, section)| token_key(section)).collect(),
         issuers: texts(&mut section, "issuer"),
         audiences: texts(&mut section, "audience"),
-        leeway: section.get("leeway"),
+        leeway: section.get("leeway").unwrap_or(JwtBuilder::LEEWAY),
         required: required.named_values::<Texts>().into_iter().map(|(name, texts, _)| (name, texts.0)).collect(),
-        id_claim: section.get("id_claim"),
-        name_claim: section.get("name_claim"),
+        id_claim: section.get("id_claim").unwrap_or_else(|| JwtBuilder::ID_CLAIM.to_owned()),
+        name_claim: section.get("name_claim").unwrap_or_else(|| JwtBuilder::NAME_CLAIM.to_owned()),
         cookie: section.get_if::<String>("cookie", |name| is_cookie_name(name)),
     };
     if section.is_present() && jwt.jwks_url.is_none() && !keys.is_present() {

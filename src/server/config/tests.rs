@@ -3,14 +3,14 @@ use crate::intelligence::MemoryAccess;
 
 mod access;
 
-const EXAMPLE: &str = include_str!("../../../copilotkit.example.toml");
+pub(super) const EXAMPLE: &str = include_str!("../../../copilotkit.example.toml");
 
 fn env(name: &str) -> Option<String> {
     matches!(name, "AGENT_TOKEN" | "JWT_SECRET" | "OPENAI_API_KEY" | "COPILOTKIT_INTELLIGENCE_API_KEY")
         .then(|| "s3cret".to_owned())
 }
 
-fn load(text: &str) -> Result<Config, Vec<Problem>> {
+pub(super) fn load(text: &str) -> Result<Config, Vec<Problem>> {
     load_with(text, &[])
 }
 
@@ -37,12 +37,14 @@ fn uncommented() -> String {
     })
 }
 
+/// Whether a line of the example is a setting or a table, and not a word about one.
+pub(super) fn is_setting(line: &str) -> bool {
+    let key = line.split(" = ").next().unwrap_or_default();
+    line.starts_with('[')
+        || (line.contains(" = ") && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b == b'2'))
+}
+
 fn uncommented_whole() -> String {
-    let is_setting = |line: &str| {
-        let key = line.split(" = ").next().unwrap_or_default();
-        line.starts_with('[')
-            || (line.contains(" = ") && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b == b'2'))
-    };
     let lines = EXAMPLE.lines().map(|line| match line.strip_prefix("# ") {
         Some(setting) if is_setting(setting) => setting,
         _ => line,
@@ -71,7 +73,7 @@ fn example_shows_the_defaults() {
 
 impl Config {
     /// The example names what is allowed where the default leaves it to the library.
-    fn with_methods_named(mut self) -> Config {
+    pub(super) fn with_methods_named(mut self) -> Config {
         let methods = ["GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "OPTIONS"];
         self.cors.allow_methods = Some(methods.map(str::to_owned).to_vec());
         self.cors.allow_headers = Some(vec!["*".to_owned()]);
@@ -102,20 +104,27 @@ fn example_as_it_stands_is_the_default() {
 
 #[test]
 fn example_has_every_key() {
+    let mut paths = Vec::new();
+    let (root, _) = file::parse(&Path::new("x").into(), &uncommented_whole(), &env);
+    collect(&root, "", &mut paths);
+    for key in known() {
+        assert!(paths.iter().any(|path| is_under(&key, path)), "{key} is not in the example");
+    }
+}
+
+/// Every key the reader asks for, with `*` for names people choose.
+pub(super) fn known() -> Vec<String> {
     let path: Arc<Path> = Path::new("x.toml").into();
     let (root, _) = file::parse(&path, &uncommented_whole(), &env);
     let reader = Reader::new(path, root, Overrides::new());
     Config::read(&reader, None, &env);
-    let mut paths = Vec::new();
-    let (root, _) = file::parse(&Path::new("x").into(), &uncommented_whole(), &env);
-    collect(&root, "", &mut paths);
-    for key in reader.known() {
-        let matches = |path: &String| {
-            let (key, path): (Vec<_>, Vec<_>) = (key.split('.').collect(), path.split('.').collect());
-            key.len() == path.len() && key.iter().zip(path).all(|(key, part)| *key == "*" || *key == part)
-        };
-        assert!(paths.iter().any(matches), "{key} is not in the example");
-    }
+    reader.known()
+}
+
+/// Whether a key of the file is one the reader asks for.
+pub(super) fn is_under(known: &str, path: &str) -> bool {
+    let (known, path): (Vec<_>, Vec<_>) = (known.split('.').collect(), path.split('.').collect());
+    known.len() == path.len() && known.iter().zip(path).all(|(known, part)| *known == "*" || *known == part)
 }
 
 fn collect(entries: &[file::Entry], above: &str, paths: &mut Vec<String>) {

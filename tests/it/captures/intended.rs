@@ -49,6 +49,18 @@ pub(crate) fn steps(recorded: &Case) -> Vec<Step> {
     steps
 }
 
+/// Every reason, and the cases it is for: none, where it holds for every case it can.
+pub(crate) fn reasons() -> Vec<(&'static str, Vec<&'static str>)> {
+    let mut reasons: Vec<_> = GENERAL.iter().map(|general| (general.because, Vec::new())).collect();
+    for Intended { name, because, .. } in INTENDED {
+        match reasons.iter_mut().find(|(known, _)| known == because) {
+            Some((_, names)) => names.push(*name),
+            None => reasons.push((because, vec![*name])),
+        }
+    }
+    reasons
+}
+
 /// How many reasons there are for single cases, and how many general ones.
 pub(crate) fn count() -> (usize, usize) {
     (INTENDED.len(), GENERAL.len())

@@ -6,7 +6,7 @@
 mod case;
 mod client;
 mod compare;
-mod intended;
+pub(crate) mod intended;
 mod observed;
 mod ours;
 mod play;

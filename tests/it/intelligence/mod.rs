@@ -6,4 +6,4 @@ mod hurry;
 mod leaving;
 #[cfg(feature = "mcp")]
 mod tools;
-mod transcripts;
+pub(crate) mod transcripts;

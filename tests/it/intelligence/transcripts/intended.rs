@@ -33,6 +33,11 @@ pub(crate) fn steps(recorded: &Transcript) -> Vec<Step> {
     steps
 }
 
+/// Every reason.
+pub(crate) fn reasons() -> impl Iterator<Item = &'static str> {
+    INTENDED.iter().map(|reason| reason.because)
+}
+
 const INTENDED: &[Reason] = &[
     Reason {
         because: "whose thread it is, is asked before its events and state are shown",

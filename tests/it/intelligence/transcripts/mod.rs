@@ -9,7 +9,7 @@ mod compare;
 mod director;
 mod file;
 mod ids;
-mod intended;
+pub(crate) mod intended;
 mod ours;
 mod play;
 mod proof;
