@@ -155,6 +155,7 @@ impl Puppet {
         let _ = self.say.send(Ok(event));
     }
 
+    #[cfg(feature = "server")]
     pub(crate) fn fail(self, why: &str) {
         let _ = self.say.send(Err(AgentError::new(why)));
     }
