@@ -22,9 +22,12 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
+    /// A target's name, and what it tries.
+    type Target = (&'static str, fn(&[u8]));
+
     #[test]
     fn what_was_found_once_holds() {
-        let targets: [(&str, fn(&[u8])); 7] = [
+        let targets: [Target; 7] = [
             ("bodies", super::bodies::holds),
             ("event", super::event::holds),
             ("phoenix", super::phoenix::holds),

@@ -23,7 +23,7 @@ pub fn holds(bytes: &[u8]) {
     assert_eq!(route_at(MOUNT, &format!("/elsewhere{MOUNT}{path}")), None);
     // What a URL parser leaves as it is.
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/-._~%:@!$&()*+,;=".contains(byte);
-    if path == text && bytes.iter().all(|byte| plain(byte)) {
+    if path == text && bytes.iter().all(plain) {
         let Some(Opened::Resource(inside, None)) = inside else { panic!("an envelope refused {path}") };
         assert_eq!(route_at("", &inside), bare);
     }
