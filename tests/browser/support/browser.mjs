@@ -4,13 +4,18 @@ import assert from "node:assert/strict";
 import { chromium } from "playwright-core";
 import { DEADLINE_MS, until } from "../../client/support/wait.mjs";
 
-/** Starts the Chromium that CHROMIUM names, or Debian's. */
-export function launchBrowser() {
-  return chromium.launch({
-    executablePath: process.env.CHROMIUM || "/usr/bin/chromium",
-    // The sandbox does not start for root, which is who runs in most containers.
-    args: process.getuid?.() === 0 ? ["--no-sandbox"] : [],
-  });
+/** Starts the Chromium that CHROMIUM names, or Debian's. One that crashes as it starts is started again. */
+export async function launchBrowser(attempts = 3) {
+  try {
+    return await chromium.launch({
+      executablePath: process.env.CHROMIUM || "/usr/bin/chromium",
+      // The sandbox does not start for root, which is who runs in most containers.
+      args: ["--disable-gpu", ...(process.getuid?.() === 0 ? ["--no-sandbox"] : [])],
+    });
+  } catch (error) {
+    if (attempts === 1) throw error;
+    return launchBrowser(attempts - 1);
+  }
 }
 
 /** A browser profile of its own; its tabs share it. */
