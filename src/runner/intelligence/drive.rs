@@ -26,7 +26,10 @@ use crate::phoenix::{News, Options, Socket};
 use crate::runner::batch::{Batch, More};
 use crate::runner::outcome;
 use crate::runner::pipeline::{Pipeline, Sink};
-use crate::runner::{Outcome, codes};
+use crate::runner::{AgentBounds, Outcome, codes};
+
+/// An agent that is to be started, and what holds for it.
+type Starting = (Arc<dyn Agent>, AgentCall, AgentBounds);
 
 type Admitted = oneshot::Sender<Result<(), StartError>>;
 
@@ -45,7 +48,7 @@ enum Failure {
 
 /// Runs an agent and delivers what it says. Whatever happens, the thread is free afterwards.
 pub(super) async fn drive<L: Lock>(shared: Arc<Shared>, place: Place, run: PlatformRun<L>, admitted: Admitted) {
-    let PlatformRun { agent_id, agent, input, headers, new_messages, user_id, lock, meter, .. } = run;
+    let PlatformRun { agent_id, agent, input, headers, bounds, new_messages, user_id, lock, meter, .. } = run;
     let span = error_span!("run", thread.id = %input.thread_id, user.id = %user_id, run.id = %input.run_id, agent.id = %agent_id);
     let work = async {
         let started = RunAgentInput { messages: new_messages, ..input.clone() };
@@ -57,7 +60,7 @@ pub(super) async fn drive<L: Lock>(shared: Arc<Shared>, place: Place, run: Platf
         };
         // What the run no longer needs while it lasts.
         drop((started, input));
-        execute(&shared, place, delivery, (agent, call), &lock, admitted).await;
+        execute(&shared, place, delivery, (agent, call, bounds), &lock, admitted).await;
     };
     if AssertUnwindSafe(work.instrument(span.clone())).catch_unwind().await.is_err() {
         span.in_scope(|| error!("the runner panicked; the run was abandoned"));
@@ -70,7 +73,7 @@ async fn execute<L: Lock>(
     shared: &Shared,
     place: Place,
     delivery: Delivery,
-    agent: (Arc<dyn Agent>, AgentCall),
+    agent: Starting,
     lock: &L,
     admitted: Admitted,
 ) {
@@ -161,11 +164,11 @@ impl<'a, L: Lock> Drive<'a, L> {
         socket: Socket,
         mut delivery: Delivery,
         intake: Intake,
-        (agent, call): (Arc<dyn Agent>, AgentCall),
+        (agent, call, bounds): Starting,
     ) -> Drive<'a, L> {
         delivery.joined(intake);
         // An agent that was stopped before it could start does not.
-        let speaker = (!run.stop().is_cancelled()).then(|| Speaker::start(agent, call));
+        let speaker = (!run.stop().is_cancelled()).then(|| Speaker::start(agent, call, bounds));
         Drive {
             shared,
             run,
