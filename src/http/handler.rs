@@ -295,9 +295,7 @@ impl Face {
         // Before routing, which would tell strangers what there is.
         let (head, body) = request.into_parts();
         let caller = self.runtime.caller(&head).await;
-        if caller.is_err()
-            && let Err(too_many) = limits::admit_stranger(self, &head)
-        {
+        if let Err(too_many) = limits::admit(self, &head, caller.as_ref().ok()) {
             return Box::pin(self.early(cx, too_many.into_response())).await;
         }
         let request = Request::from_parts(head, body);

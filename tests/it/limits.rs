@@ -123,6 +123,25 @@ async fn users_are_counted_wherever_they_are_and_strangers_by_address() {
     assert_eq!(asked("eve", "3.3.3.3").await, 200);
 }
 
+#[tokio::test(start_paused = true)]
+async fn requests_that_find_nothing_count_as_those_that_do() {
+    let envelope = json!({"method": "no/such", "params": {}}).to_string();
+    for (request, status) in [
+        (post("/threads/guessed/archive", r#"{"agentId":"default"}"#), 404),
+        (get("/no/such/route"), 404),
+        (get("/agent/default/run"), 405),
+        (post("/agent/nobody/run", input("t", "r")), 404),
+        (post("/agent/default/run", "{}".to_owned()), 400),
+        (post("/", envelope), 404),
+    ] {
+        let service = limited(greeter(), |limits| (limits.requests_per_second, limits.burst) = (Some(0.1), 1));
+        let (path, stranger) = (request.uri().path().to_owned(), get("/info"));
+        assert_eq!(call(&service, from("1.1.1.1", request)).await.status.as_u16(), status, "{path}");
+        assert_eq!(told(&call(&service, from("1.1.1.1", get("/no/such"))).await), refused("RATE_LIMITED"), "{path}");
+        assert_eq!(call(&service, from("2.2.2.2", stranger)).await.status, StatusCode::OK, "others ask as before");
+    }
+}
+
 #[tokio::test]
 async fn a_run_counts_until_it_ends_and_not_until_its_client_leaves() {
     let (agent, mut begun) = puppets();
