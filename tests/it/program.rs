@@ -4,6 +4,7 @@ mod access;
 mod documents;
 mod keeping;
 mod limits;
+mod logs;
 mod operators;
 #[cfg(feature = "otlp")]
 mod otlp;

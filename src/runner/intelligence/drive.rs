@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, error, error_span, info, warn};
+use tracing::{Instrument, debug, error, error_span, info, warn};
 use uuid::Uuid;
 
 use super::active::{ActiveRun, Place, STOP};
@@ -97,16 +97,18 @@ async fn execute<L: Lock>(
     let delivered = drive.deliver(&mut lost).await;
     let outcome = drive.outcome;
     let (socket, release) = drive.end();
+    let outcome = if delivered.is_ok() { outcome } else { Outcome::Failed(Outcome::DELIVERY_FAILED) };
+    let (ended, code) = outcome.words();
+    debug!(outcome = ended, code, events = run.meter().events(), "the run ended");
+    run.meter().ended(outcome);
     match delivered {
         Ok(()) => {
-            run.meter().ended(outcome);
             // The next run may come while the socket is still closing.
             place.acknowledge();
             socket.leave().await;
         }
         Err(failure) => {
             error!(error = %failure, "the run failed");
-            run.meter().ended(Outcome::Failed(Outcome::DELIVERY_FAILED));
             tokio::join!(socket.leave(), release.unwrap_or_else(|| lock::release(lock).boxed()));
             drop(place);
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use http::HeaderMap;
 use tokio::time::Instant;
-use tracing::{Instrument, error, error_span, warn};
+use tracing::{Instrument, debug, error, error_span, warn};
 use uuid::Uuid;
 
 use super::admission::{NotBegun, begin};
@@ -62,6 +62,8 @@ pub(super) fn drive(shared: Arc<Shared>, run: Arc<LiveRun>, request: RunRequest)
             }
             Last::failed("internal error", codes::RUNNER_FAILED)
         });
+        let (outcome, code) = leave.last.outcome.words();
+        span.in_scope(|| debug!(outcome, code, events = run.meter.events(), "the run ended"));
     }
 }
 
