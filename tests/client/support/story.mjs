@@ -154,9 +154,9 @@ function compare(part, whole, holds) {
 /**
  * Holds a run as it was kept against what its agent had said, of which any beginning may have been kept.
  * Returns `{ kept, problems }`: how many of the said events are in it, and what else there is to say.
- * `codes` are those of the `RUN_ERROR` which ends a run that was broken off.
+ * `codes` are those of the `RUN_ERROR` which ends a run that was broken off. A `stopped` one may have finished as well.
  */
-export function judge(kept, said, { state, codes }) {
+export function judge(kept, said, { state, codes, stopped = false }) {
   if (!kept.started) return { kept: 0, problems: ["the run is kept without its start"] };
   const count = keptCount(kept);
   if (count > said.length) {
@@ -172,12 +172,12 @@ export function judge(kept, said, { state, codes }) {
     problems.push(unequal("the start of the run", JSON.stringify(started), beginning[0]));
   }
   expected.started = kept.started;
-  if (!expected.terminal) close(expected, kept, codes, problems);
+  if (!expected.terminal) close(expected, kept, { codes, stopped }, problems);
   return { kept: count, problems: [...problems, ...differences(kept, expected)] };
 }
 
 /** Adds to what was said the events that whoever closes the run must have put there. */
-function close(expected, kept, codes, problems) {
+function close(expected, kept, { codes, stopped }, problems) {
   const made = (what, json, fields) => {
     const event = json && JSON.parse(json);
     const right = event && Object.entries(fields).every(([name, value]) => event[name] === value) && !("n" in event);
@@ -195,7 +195,8 @@ function close(expected, kept, codes, problems) {
       expected.others.push(made(`the result of ${toolCallId}`, results.shift(), { type: "TOOL_CALL_RESULT", toolCallId, role: "tool" }));
     }
   }
-  expected.terminal = made("the run", kept.terminal, { type: "RUN_ERROR" });
+  const finished = stopped && kept.terminal && JSON.parse(kept.terminal).type === "RUN_FINISHED";
+  expected.terminal = made("the run", kept.terminal, { type: finished ? "RUN_FINISHED" : "RUN_ERROR" });
 }
 
 /** How many of the agent's events are in a run as it was kept. */
