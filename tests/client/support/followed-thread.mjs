@@ -73,7 +73,7 @@ export class Follower {
   }
 
   /** Holds its log against the thread's runs as they were kept. `whole`: it has caught up. */
-  check(runs, findings, { whole, failures }) {
+  check(runs, findings, { whole, failures = new Set() }) {
     const say = (kind, text) => findings.add(kind, this.threadId, `a follower: ${text}`);
     const ids = this.frames.map(({ id }) => id);
     if (ids.some((id) => !id)) say("wrong", "an event without an id");
@@ -98,7 +98,7 @@ export class Watcher {
     return this.reader.done;
   }
 
-  check(runs, findings, { whole, failures }) {
+  check(runs, findings, { whole, failures = new Set() }) {
     const say = (kind, text) => findings.add(kind, this.threadId, `a watcher: ${text}`);
     if (this.frames.some(({ id }) => id !== undefined)) say("wrong", "an id that nobody asked for");
     // Whether its last event ends the run or the connection cannot be told.

@@ -1,0 +1,84 @@
+// What people and the records see of a soak.
+
+import { quantile } from "./tally.mjs";
+import { machine, mib } from "./vitals.mjs";
+
+/** Prints a line every ten seconds. `busy()` is the share of the machine that was in use, in per cent. */
+export function progress(soak, print) {
+  const start = { at: performance.now(), ...machine() };
+  let last = start;
+  const share = (from, to) => Math.round((100 * (to.busy - from.busy)) / (to.all - from.all));
+  const timer = setInterval(() => {
+    const now = { at: performance.now(), ...machine() };
+    const { tally, fleet } = soak;
+    const vitals = fleet.main.samples.at(-1);
+    print(
+      [
+        `${Math.round((now.at - start.at) / 1000)} s`.padStart(7),
+        soak.phase,
+        `${tally.count("runs")} runs`,
+        `${tally.count("events received by who asked")} events`,
+        `${tally.count("checks of a thread")} checks`,
+        vitals ? `${mib(vitals.rss)} MiB, ${vitals.files} files, ${vitals.threads} threads` : "just started",
+        `log of writes up to ${mib(fleet.largestWal)} MiB`,
+        `machine ${share(last, now)} % busy`,
+        `${tally.findings.list.length} findings`,
+      ].join(" · "),
+    );
+    last = now;
+  }, 10_000);
+  return {
+    stop: () => clearInterval(timer),
+    busy: () => share(start, machine()),
+  };
+}
+
+export function summary(soak, { seed, minutes, plan, machine }) {
+  const { tally, fleet } = soak;
+  const { acceptances, findings } = tally;
+  return {
+    seed,
+    minutes,
+    phases: plan.map(({ name, ms }) => ({ name, seconds: Math.round(ms / 1000) })),
+    machineBusyPercent: machine,
+    counts: Object.fromEntries([...tally.counts].toSorted(([a], [b]) => (a < b ? -1 : 1))),
+    acceptance: acceptances.length && {
+      count: acceptances.length,
+      medianMs: quantile(acceptances, 0.5),
+      slowestMs: Math.max(...acceptances),
+    },
+    largestWalBytes: fleet.largestWal,
+    processes: fleet.lives.map(({ name, since, until, startedIn, samples, base, rest, memory }) => ({
+      name,
+      seconds: Math.round(((until ?? performance.now()) - since) / 1000),
+      startedInMs: Math.round(startedIn),
+      largestRss: Math.max(0, ...samples.map(({ rss }) => rss)),
+      mostFiles: Math.max(0, ...samples.map(({ files }) => files)),
+      mostThreads: Math.max(0, ...samples.map(({ threads }) => threads)),
+      filesAtStart: base?.files,
+      filesAtRest: rest?.files,
+      memory,
+    })),
+    findings: findings.list,
+  };
+}
+
+export function markdown(result) {
+  const { counts, processes, findings, acceptance } = result;
+  const longest = processes.toSorted((a, b) => b.seconds - a.seconds)[0];
+  const last = processes.at(-1);
+  const found = (kind) => findings.filter((finding) => finding.kind === kind).length;
+  const rows = [
+    ["events lost, shown twice, threads stuck, otherwise wrong", ["lost", "doubled", "stuck", "wrong"].map(found).join(", ")],
+    [`memory by thirds of the longest life (${longest.seconds} s), MiB`, longest.memory?.thirds.map(mib).join(", ") ?? "too short to tell"],
+    ["its most memory, MiB; files; threads", `${mib(longest.largestRss)}; ${longest.mostFiles}; ${longest.mostThreads}`],
+    ["files of the last process at its start, and at rest", `${last.filesAtStart}, ${last.filesAtRest}`],
+    ["largest write-ahead log, MiB", mib(result.largestWalBytes)],
+    ["a thread at rest takes a run, median and slowest, ms", acceptance ? `${acceptance.medianMs.toFixed(1)}, ${acceptance.slowestMs.toFixed(0)} of ${acceptance.count}` : ""],
+    ["slowest start of a process, ms", Math.max(...processes.map(({ startedInMs }) => startedInMs))],
+    ["the machine was busy, %", result.machineBusyPercent],
+    ...Object.entries(counts),
+  ];
+  const head = `Seed ${result.seed}; ${result.phases.map(({ name, seconds }) => `${name} ${seconds} s`).join(", ")}.`;
+  return [head, "", "| | |", "|---|---:|", ...rows.map(([what, value]) => `| ${what} | ${value} |`), ""].join("\n");
+}

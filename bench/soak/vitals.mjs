@@ -1,0 +1,38 @@
+// What the kernel knows of a process, and whether its memory stays flat.
+
+import { readFileSync, readdirSync } from "node:fs";
+import { quantile } from "./tally.mjs";
+
+const MIB = 1024 * 1024;
+
+/** `{ rss, threads, files }` of a process; nothing if it is gone. */
+export function sample(pid) {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, "utf8");
+    const field = (name) => Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(status)[1]);
+    return { rss: field("VmRSS") * 1024, threads: field("Threads"), files: readdirSync(`/proc/${pid}/fd`).length };
+  } catch {
+    return undefined;
+  }
+}
+
+/** `{ busy, all }` of the machine so far, in ticks. */
+export function machine() {
+  const [, ...ticks] = readFileSync("/proc/stat", "utf8").split("\n")[0].split(/\s+/);
+  const all = ticks.slice(0, 8).reduce((sum, each) => sum + Number(each), 0);
+  return { busy: all - Number(ticks[3]) - Number(ticks[4]), all };
+}
+
+/**
+ * The medians of the thirds of a life's samples, without its first `warmUp` ms. `flat`: the last is above the first by no
+ * more than 10 % and 2 MiB.
+ */
+export function memory(life, warmUp) {
+  const values = life.samples.filter(({ at }) => at - life.since > warmUp).map(({ rss }) => rss);
+  if (values.length < 9) return undefined;
+  const length = Math.floor(values.length / 3);
+  const thirds = [0, 1, 2].map((nth) => quantile(values.slice(nth * length, (nth + 1) * length), 0.5));
+  return { thirds, flat: thirds[2] <= thirds[0] * 1.1 + 2 * MIB };
+}
+
+export const mib = (bytes) => (bytes / MIB).toFixed(1);
