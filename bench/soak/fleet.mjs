@@ -89,6 +89,7 @@ export class Fleet {
   kill(random) {
     return this.disturb(async () => {
       await sleep(random.between(0, 300));
+      this.main.ending = true;
       await this.main.process.kill();
       this.#over(this.main);
       this.tally.did("kill -9");
@@ -106,6 +107,7 @@ export class Fleet {
   }
 
   async end(life) {
+    life.ending = true;
     const { code } = await life.process.stop();
     if (code !== 0) this.tally.broken("wrong", `process ${life.process.pid}`, `exit code ${code} after SIGTERM`);
     this.#over(life);
@@ -127,7 +129,13 @@ export class Fleet {
     const wal = this.place.path(`${DATABASE}-wal`);
     if (existsSync(wal)) this.largestWal = Math.max(this.largestWal, statSync(wal).size);
     for (const life of this.lives) {
-      if (life.until) continue;
+      if (life.ending) continue;
+      if (life.process.hasEnded()) {
+        this.tally.broken("wrong", `process ${life.process.pid}`, "it ended by itself");
+        life.ending = true;
+        this.#over(life);
+        continue;
+      }
       const vitals = sample(life.process.pid);
       if (vitals) life.samples.push({ at: performance.now(), ...vitals });
       if (metrics) await this.metrics(life).then((seen) => this.#judge(life, seen), () => {});

@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from "node:util";
 import { inputOf, readEvents } from "../../tests/client/support/sse.mjs";
 import { until } from "../../tests/client/support/wait.mjs";
 import { AGENT } from "../../tests/client/support/followed-thread.mjs";
-import { IMPATIENT } from "./misconduct.mjs";
+import { IMPATIENT, REFUSING } from "./misconduct.mjs";
 
 /** Of each user's threads so many are kept to the end; the older ones are deleted. */
 const KEPT = 12;
@@ -47,7 +47,7 @@ export class Library {
     const renamed = await call("PATCH", path, { agentId: AGENT, name: `A ${word} thread` });
     expect(renamed.status === 200 && renamed.body.name.includes(word), `renaming was answered ${renamed.status}`);
     const search = async () => (await this.#list(call, `&query=${word}`)).some(({ id }) => id === thread.id);
-    await until(search, `${thread.id} to be found as ${word}`, 10_000);
+    await until(search, `${thread.id} to be found as ${word}`);
 
     const listed = async (more) => (await this.#list(call, more)).some(({ id }) => id === thread.id);
     expect(await listed("&limit=7"), "it is not listed");
@@ -73,10 +73,10 @@ export class Library {
     tally.did("threads listed, searched, renamed, archived, restored and kept from others");
   }
 
-  /** All pages of a list, of either agent's threads. */
+  /** All pages of a list, of all agents' threads. */
   async #list(call, more) {
     const threads = [];
-    for (const agent of [AGENT, IMPATIENT]) {
+    for (const agent of [AGENT, IMPATIENT, REFUSING]) {
       let cursor = "";
       do {
         const { status, body } = await call("GET", `/threads?agentId=${agent}${more}${cursor}`);

@@ -38,8 +38,8 @@ async function spread(times, ms, work) {
   await at(times);
 }
 
-/** Runs the phases one after the other under load, then the checks. */
-export async function runPhases(soak, plan) {
+/** Runs the phases one after the other under load, then the checks; `all`: with a look whether every kind of fault was there. */
+export async function runPhases(soak, plan, { all }) {
   const [{ ms: warm }] = plan;
   const load = soak.load();
   const watch = setInterval(() => soak.fleet.look({ metrics: true }), 1000);
@@ -51,7 +51,7 @@ export async function runPhases(soak, plan) {
     soak.over = true;
     await load;
     soak.phase = "checks";
-    await soak.checkEverything(warm / 6);
+    await soak.checkEverything({ warmUp: warm / 6, all });
   };
   // A load that fails before its time is a fault of the soak itself.
   await Promise.race([operate(), load.then(() => new Promise(() => {}))]).finally(() => clearInterval(watch));

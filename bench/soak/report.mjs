@@ -3,13 +3,16 @@
 import { quantile } from "./tally.mjs";
 import { machine, mib } from "./vitals.mjs";
 
-/** Prints a line every ten seconds. `busy()` is the share of the machine that was in use, in per cent. */
+/** Every ten seconds prints a line, and lets the load adapt. `busy()` is the share of the machine that was in use, in per cent. */
 export function progress(soak, print) {
+  // The checks at the end are no load.
+  let end;
   const start = { at: performance.now(), ...machine() };
   let last = start;
   const share = (from, to) => Math.round((100 * (to.busy - from.busy)) / (to.all - from.all));
   const timer = setInterval(() => {
     const now = { at: performance.now(), ...machine() };
+    if (!soak.over) end = now;
     const { tally, fleet } = soak;
     const vitals = fleet.main.samples.at(-1);
     print(
@@ -21,15 +24,16 @@ export function progress(soak, print) {
         `${tally.count("checks of a thread")} checks`,
         vitals ? `${mib(vitals.rss)} MiB, ${vitals.files} files, ${vitals.threads} threads` : "just started",
         `log of writes up to ${mib(fleet.largestWal)} MiB`,
-        `machine ${share(last, now)} % busy`,
+        `machine ${share(last, now)} % busy, pauses up to ${Math.round(soak.pause)} ms`,
         `${tally.findings.list.length} findings`,
       ].join(" · "),
     );
+    soak.adapt(share(last, now));
     last = now;
   }, 10_000);
   return {
     stop: () => clearInterval(timer),
-    busy: () => share(start, machine()),
+    busy: () => share(start, end ?? machine()),
   };
 }
 

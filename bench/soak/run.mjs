@@ -1,6 +1,6 @@
 // 30 minutes of mixed load with faults, in which nothing may be lost, get stuck or grow.
 //
-// Usage: node run.mjs [--minutes 30] [--seed N] [--binary PATH] [--talkers 20] [--output FILE]
+// Usage: node run.mjs [--minutes 30] [--seed N] [--binary PATH] [--talkers 16] [--output FILE]
 
 import { existsSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
@@ -16,7 +16,7 @@ const { values } = parseArgs({
     minutes: { type: "string", default: "30" },
     seed: { type: "string" },
     binary: { type: "string", default: fileURLToPath(new URL("../../target/release/copilotkit-runtime", import.meta.url)) },
-    talkers: { type: "string", default: "20" },
+    talkers: { type: "string", default: "16" },
     output: { type: "string" },
   },
 });
@@ -25,13 +25,13 @@ const seed = Number(values.seed ?? seedOf("SOAK_SEED"));
 process.env.COPILOTKIT_RUNTIME_BIN = resolve(values.binary);
 if (!(minutes > 0) || !existsSync(process.env.COPILOTKIT_RUNTIME_BIN)) throw new Error("usage: node run.mjs [--minutes 30] [--seed N] [--binary PATH]");
 
-const soak = new Soak({ random: seeded(seed), talkers: Number(values.talkers), pause: 400 });
+const soak = new Soak({ random: seeded(seed), talkers: Number(values.talkers) });
 const plan = phases(minutes * 60_000);
 console.log(`seed ${seed}; ${plan.map(({ name, ms }) => `${name} ${Math.round(ms / 1000)} s`).join(", ")}`);
 try {
   await soak.start();
   const show = progress(soak, (line) => console.log(line));
-  await runPhases(soak, plan);
+  await runPhases(soak, plan, { all: minutes >= 3 });
   show.stop();
   const result = summary(soak, { seed, minutes, plan, machine: show.busy() });
   if (values.output) writeFileSync(values.output, `${JSON.stringify(result, null, 2)}\n`);

@@ -10,14 +10,25 @@ import { until } from "../../tests/client/support/wait.mjs";
 import { Conversation } from "./conversation.mjs";
 import { DATABASE, Fleet, KEPT_THREADS } from "./fleet.mjs";
 import { Library } from "./library.mjs";
-import { IMPATIENT, LARGEST_EVENT, REFUSING } from "./misconduct.mjs";
+import { IMPATIENT, LARGEST_EVENT, misconduct, REFUSING } from "./misconduct.mjs";
 import { BODY_LIMIT, misbehave } from "./strangers.mjs";
 import { Tally } from "./tally.mjs";
 import { memory, mib, sample } from "./vitals.mjs";
 
+/** Without these it proves little. */
+const KINDS = [
+  ...Object.keys(misconduct).map((name) => `an agent ${name}`),
+  ...["400 to a body that is no JSON", "401 to a key that is none", "413 to a body over the limit"].map((answer) => `answers ${answer}`),
+  ...["runs stopped", "runs refused as busy", "runs that waited for another", "runs that interrupted another"],
+  ...["requests answered 429", "threads found after a kill", "threads pruned", "rolling restarts", "backups", "kill -9"],
+  ...["bursts of 10,000 events", "threads deleted by their users", "threads deleted by the operator"],
+];
 const NAMES = ["ada", "ben", "cleo", "dan", "eve", "finn", "gus", "hana"];
 /** The log of a file that is written all the time is worked into it long before. */
 const LARGEST_WAL = 64 * 1024 * 1024;
+/** In per cent of the machine, between which the load keeps by itself. */
+const BUSY = [58, 70];
+const LONGEST_PAUSE = 10_000;
 /** Files and sockets a process may have open more than when it was new: readers of the database, a connection of ours. */
 const SPARE_FILES = 16;
 
@@ -34,11 +45,13 @@ export class Soak {
   over = false;
   phase = "start";
 
-  /** `talkers` conversations at a time, with up to `pause` ms between runs. */
-  constructor({ random, talkers, pause }) {
+  /** The most time between two runs of a conversation, in ms. */
+  pause = 400;
+
+  /** `talkers` conversations at a time. */
+  constructor({ random, talkers }) {
     this.random = random;
     this.talkers = talkers;
-    this.pause = pause;
     this.users = NAMES.map(user);
     this.greedy = user("greedy");
     this.hoarder = user("hoarder");
@@ -100,6 +113,12 @@ export class Soak {
     }
   }
 
+  /** Slows down or hurries, so that the machine is busy and not more. */
+  adapt(busy) {
+    if (busy > BUSY[1]) this.pause = Math.min(LONGEST_PAUSE, this.pause * 1.4);
+    if (busy < BUSY[0]) this.pause = Math.max(50, this.pause / 1.4);
+  }
+
   /** A copy of the database while it is used, which must be sound. */
   async backup() {
     const name = `copy-${this.tally.count("backups")}.db`;
@@ -110,8 +129,11 @@ export class Soak {
     this.tally.did("backups");
   }
 
-  /** After the load: every thread takes a run, everything is as it was, and the processes are at rest. */
-  async checkEverything(warmUp) {
+  /**
+   * After the load: every thread takes a run, everything is as it was, and the processes are at rest. A soak that is long
+   * enough has seen all kinds of faults (`all`).
+   */
+  async checkEverything({ warmUp, all }) {
     const { fleet, tally } = this;
     for (const conversation of this.conversations) {
       if (conversation.broken) continue;
@@ -127,6 +149,7 @@ export class Soak {
     await fleet.end(fleet.main);
     const { status, output } = this.place.command("db", "check");
     if (status !== 0) tally.broken("wrong", "db check", output);
+    for (const what of all ? KINDS : []) if (!tally.count(what)) tally.broken("wrong", "the soak itself", `never: ${what}`);
   }
 
   async #checkRetention() {

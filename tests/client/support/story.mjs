@@ -176,6 +176,19 @@ export function judge(kept, said, { state, codes, stopped = false }) {
   return { kept: count, problems: [...problems, ...differences(kept, expected)] };
 }
 
+const CLOSERS = { REASONING_START: "REASONING_END", REASONING_MESSAGE_START: "REASONING_MESSAGE_END", STEP_STARTED: "STEP_FINISHED" };
+
+/** What closes that of these events which is open, but texts and tool calls. */
+function closersOf(events) {
+  const open = new Set();
+  for (const { type, messageId, stepName } of events.map((json) => JSON.parse(json))) {
+    const closer = (end) => JSON.stringify({ type: end, messageId, stepName });
+    if (CLOSERS[type]) open.add(closer(CLOSERS[type]));
+    else open.delete(closer(type));
+  }
+  return [...open];
+}
+
 /** Adds to what was said the events that whoever closes the run must have put there. */
 function close(expected, kept, { codes, stopped }, problems) {
   const made = (what, json, fields) => {
@@ -188,14 +201,23 @@ function close(expected, kept, { codes, stopped }, problems) {
     if (!stream.end) stream.end = made(messageId, kept.texts.get(messageId)?.end, { type: "TEXT_MESSAGE_END", messageId });
   }
   const answered = new Set(expected.others.map((json) => JSON.parse(json)).filter(({ type }) => type === "TOOL_CALL_RESULT").map(({ toolCallId }) => toolCallId));
-  const results = kept.others.slice(expected.others.length);
+  const rest = kept.others.slice(expected.others.length);
+  const results = rest.filter((json) => JSON.parse(json).type === "TOOL_CALL_RESULT");
+  const invented = [];
   for (const [toolCallId, stream] of expected.calls) {
     if (!stream.end) stream.end = made(toolCallId, kept.calls.get(toolCallId)?.end, { type: "TOOL_CALL_END", toolCallId });
     if (!answered.has(toolCallId)) {
-      expected.others.push(made(`the result of ${toolCallId}`, results.shift(), { type: "TOOL_CALL_RESULT", toolCallId, role: "tool" }));
+      invented.push(made(`the result of ${toolCallId}`, results.shift(), { type: "TOOL_CALL_RESULT", toolCallId, role: "tool" }));
     }
   }
   const finished = stopped && kept.terminal && JSON.parse(kept.terminal).type === "RUN_FINISHED";
+  // A stopped run finishes, and clients want what it has opened closed before that.
+  if (finished) invented.push(...closersOf(expected.others));
+  for (const json of rest) {
+    const place = invented.indexOf(json);
+    if (place >= 0) expected.others.push(...invented.splice(place, 1));
+  }
+  expected.others.push(...invented);
   expected.terminal = made("the run", kept.terminal, { type: finished ? "RUN_FINISHED" : "RUN_ERROR" });
 }
 
