@@ -3,15 +3,19 @@
 import { quantile } from "./tally.mjs";
 import { machine, mib } from "./vitals.mjs";
 
-/** Every ten seconds prints a line, and lets the load adapt. `busy()` is the share of the machine that was in use, in per cent. */
+/**
+ * Every ten seconds prints a line, and lets the load adapt. `used()` tells how much of the machine was in
+ * use under load, in per cent: by runtime, agents and clients, and in all.
+ */
 export function progress(soak, print) {
   // The checks at the end are no load.
   let end;
-  const start = { at: performance.now(), ...machine() };
+  const look = () => ({ at: performance.now(), ...machine(soak.fleet.lives) });
+  const start = look();
   let last = start;
-  const share = (from, to) => Math.round((100 * (to.busy - from.busy)) / (to.all - from.all));
+  const share = (what, from, to) => Math.round((100 * (to[what] - from[what])) / (to.all - from.all));
   const timer = setInterval(() => {
-    const now = { at: performance.now(), ...machine() };
+    const now = look();
     if (!soak.over) end = now;
     const { tally, fleet } = soak;
     const vitals = fleet.main.samples.at(-1);
@@ -24,27 +28,27 @@ export function progress(soak, print) {
         `${tally.count("checks of a thread")} checks`,
         vitals ? `${mib(vitals.rss)} MiB, ${vitals.files} files, ${vitals.threads} threads` : "just started",
         `log of writes up to ${mib(fleet.largestWal)} MiB`,
-        `machine ${share(last, now)} % busy, pauses up to ${Math.round(soak.pause)} ms`,
+        `${share("ours", last, now)} % of the machine, ${share("busy", last, now)} % with others, pauses up to ${Math.round(soak.pause)} ms`,
         `${tally.findings.list.length} findings`,
       ].join(" · "),
     );
-    soak.adapt(share(last, now));
+    soak.adapt(share("ours", last, now));
     last = now;
   }, 10_000);
   return {
     stop: () => clearInterval(timer),
-    busy: () => share(start, end ?? machine()),
+    used: () => ["ours", "busy"].map((what) => share(what, start, end ?? look())),
   };
 }
 
-export function summary(soak, { seed, minutes, plan, machine }) {
+export function summary(soak, { seed, minutes, plan, used }) {
   const { tally, fleet } = soak;
   const { acceptances, findings } = tally;
   return {
     seed,
     minutes,
     phases: plan.map(({ name, ms }) => ({ name, seconds: Math.round(ms / 1000) })),
-    machineBusyPercent: machine,
+    usedPercent: used,
     counts: Object.fromEntries([...tally.counts].toSorted(([a], [b]) => (a < b ? -1 : 1))),
     acceptance: acceptances.length && {
       count: acceptances.length,
@@ -80,7 +84,7 @@ export function markdown(result) {
     ["largest write-ahead log, MiB", mib(result.largestWalBytes)],
     ["a thread at rest takes a run, median and slowest, ms", acceptance ? `${acceptance.medianMs.toFixed(1)}, ${acceptance.slowestMs.toFixed(0)} of ${acceptance.count}` : ""],
     ["slowest start of a process, ms", Math.max(...processes.map(({ startedInMs }) => startedInMs))],
-    ["the machine was busy, %", result.machineBusyPercent],
+    ["use of the machine by runtime, agents and clients; in all, %", result.usedPercent.join("; ")],
     ...Object.entries(counts),
   ];
   const head = `Seed ${result.seed}; ${result.phases.map(({ name, seconds }) => `${name} ${seconds} s`).join(", ")}.`;

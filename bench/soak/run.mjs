@@ -33,7 +33,7 @@ try {
   const show = progress(soak, (line) => console.log(line));
   await runPhases(soak, plan, { all: minutes >= 3 });
   show.stop();
-  const result = summary(soak, { seed, minutes, plan, machine: show.busy() });
+  const result = summary(soak, { seed, minutes, plan, used: show.used() });
   if (values.output) writeFileSync(values.output, `${JSON.stringify(result, null, 2)}\n`);
   console.log(`\n${markdown(result)}`);
   const { findings } = soak.tally;

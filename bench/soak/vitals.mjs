@@ -5,22 +5,30 @@ import { quantile } from "./tally.mjs";
 
 const MIB = 1024 * 1024;
 
-/** `{ rss, threads, files }` of a process; nothing if it is gone. */
+/** `{ rss, threads, files, ticks }` of a process; nothing if it is gone. */
 export function sample(pid) {
   try {
     const status = readFileSync(`/proc/${pid}/status`, "utf8");
     const field = (name) => Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(status)[1]);
-    return { rss: field("VmRSS") * 1024, threads: field("Threads"), files: readdirSync(`/proc/${pid}/fd`).length };
+    const [, ...times] = /\) \S+ (?:\S+ ){10}(\d+) (\d+)/.exec(readFileSync(`/proc/${pid}/stat`, "utf8"));
+    return {
+      rss: field("VmRSS") * 1024,
+      threads: field("Threads"),
+      files: readdirSync(`/proc/${pid}/fd`).length,
+      ticks: Number(times[0]) + Number(times[1]),
+    };
   } catch {
     return undefined;
   }
 }
 
-/** `{ busy, all }` of the machine so far, in ticks. */
-export function machine() {
+/** `{ busy, all }` of the machine so far, and what of it we used ourselves, in ticks of 10 ms. */
+export function machine(lives) {
   const [, ...ticks] = readFileSync("/proc/stat", "utf8").split("\n")[0].split(/\s+/);
   const all = ticks.slice(0, 8).reduce((sum, each) => sum + Number(each), 0);
-  return { busy: all - Number(ticks[3]) - Number(ticks[4]), all };
+  const { user, system } = process.cpuUsage();
+  const ours = lives.reduce((sum, { samples }) => sum + (samples.at(-1)?.ticks ?? 0), (user + system) / 10_000);
+  return { busy: all - Number(ticks[3]) - Number(ticks[4]), all, ours };
 }
 
 /**

@@ -135,6 +135,8 @@ export class FollowedThread {
   /** What the clients hold as the conversation. */
   messages = [];
   received = 0;
+  /** Ids of what users have said in runs that are kept. A run that is not kept leaves its message to a later one. */
+  #known = new Set();
 
   /** `headers` go with every request, and say whose thread it is. */
   constructor(id, agent, random, headers = {}) {
@@ -342,9 +344,9 @@ export class FollowedThread {
       if (ended && !seen.length) say("lost", `run ${run.runId} ended without being shown`);
     }
 
-    const known = new Set(this.kept.map(({ message }) => message?.id));
-    const expected = ask.sent.filter(({ id }) => !known.has(id));
+    const expected = ask.sent.filter(({ id }) => !this.#known.has(id));
     const messages = userMessages(run);
+    for (const { id } of [ask.message, ...messages]) this.#known.add(id);
     if (!isDeepStrictEqual(messages, expected)) {
       const shortened = (list) => JSON.stringify(list).slice(0, 300);
       say("lost", `the messages of run ${run.runId} are ${shortened(messages)}, and should be ${shortened(expected)}`);
