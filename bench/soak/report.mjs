@@ -4,7 +4,7 @@ import { quantile } from "./tally.mjs";
 import { machine, mib } from "./vitals.mjs";
 
 /**
- * Every ten seconds prints a line, and lets the load adapt. `used()` tells how much of the machine was in
+ * Every ten seconds prints a line and what was found since, and lets the load adapt. `used()` tells how much of the machine was in
  * use under load, in per cent: by runtime, agents and clients, and in all.
  */
 export function progress(soak, print) {
@@ -13,6 +13,7 @@ export function progress(soak, print) {
   const look = () => ({ at: performance.now(), ...machine(soak.fleet.lives) });
   const start = look();
   let last = start;
+  let told = 0;
   const share = (what, from, to) => Math.round((100 * (to[what] - from[what])) / (to.all - from.all));
   const timer = setInterval(() => {
     const now = look();
@@ -32,6 +33,8 @@ export function progress(soak, print) {
         `${tally.findings.list.length} findings`,
       ].join(" · "),
     );
+    for (const { kind, text } of tally.findings.list.slice(told)) print(`${kind}: ${text.slice(0, 600)}`);
+    told = tally.findings.list.length;
     soak.adapt(share("ours", last, now));
     last = now;
   }, 10_000);
