@@ -314,8 +314,13 @@ export class FollowedThread {
     // A process about to end takes no run.
     const refused = frames?.length === 1 && isFarewell(frames[0]);
     const shown = refused ? 0 : (frames?.length ?? Infinity);
+    const called = this.agent.runs.get(ask.runId);
+    // It failed as planned before its agent had spoken, and the runtime was gone before it could say so.
+    const failedUnseen = ask.codes.length > 0 && ask.over === "cut" && (ask.lossy || !called?.said.length);
     if (shown) say("lost", `run ${ask.runId} is not kept, and ${shown} events of it were shown`);
-    else if (this.agent.runs.has(ask.runId)) say("lost", `run ${ask.runId} is not kept, and its agent was called`);
+    else if (called && !failedUnseen) {
+      say("lost", `run ${ask.runId} (${ask.over}) is not kept, and its agent was called and said ${called.said.length} events`);
+    }
     this.messages = this.messages.filter((message) => message !== ask.message);
   }
 
