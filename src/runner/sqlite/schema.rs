@@ -12,7 +12,8 @@ use super::node;
 /// Each brings the schema one version further. A shipped one is never edited.
 const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0001_threads.sql"),
-    include_str!("../../../migrations/sqlite/0002_one_order.sql"),
+    include_str!("../../../migrations/sqlite/0002_search.sql"),
+    include_str!("../../../migrations/sqlite/0003_one_order.sql"),
 ];
 
 /// Marks a database as ours: "CKRT".

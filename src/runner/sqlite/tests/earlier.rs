@@ -4,7 +4,7 @@ use super::*;
 use crate::runner::{Owner, ThreadQuery};
 
 #[tokio::test]
-async fn threads_of_the_first_version_stay_in_order_behind_what_comes() {
+async fn threads_of_earlier_versions_stay_in_order_behind_what_comes() {
     let place = TempFile::new();
     let store = open(&place);
     for thread in ["a", "b"] {
@@ -16,7 +16,7 @@ async fn threads_of_the_first_version_stay_in_order_behind_what_comes() {
         CREATE INDEX threads_of_all ON threads (archived, active);
         CREATE INDEX threads_of_owner ON threads (owner, archived, active);
         UPDATE threads SET active = id;
-        PRAGMA user_version = 1;";
+        PRAGMA user_version = 2;";
     place.connect().execute_batch(as_it_was).unwrap();
 
     let store = open(&place);
