@@ -13,6 +13,7 @@ use super::node;
 const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0001_threads.sql"),
     include_str!("../../../migrations/sqlite/0002_search.sql"),
+    include_str!("../../../migrations/sqlite/0003_one_order.sql"),
 ];
 
 /// Marks a database as ours: "CKRT".
