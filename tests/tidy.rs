@@ -42,6 +42,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap::", &["server"]),
     ("indicatif::", &["server"]),
     ("rusqlite::", &["runner/sqlite"]),
+    ("thread_priority::", &["runner/sqlite/patience"]),
     // Whose thread it is, a `Caller` tells: transport cannot make one up.
     ("ThreadKey", &["runner", "runtime", "server"]),
     ("Owner::", &["runner", "runtime/users", "server"]),

@@ -124,7 +124,10 @@ impl Pipeline {
         if ending != Ending::Stopped {
             self.open_before_error(sink);
         }
-        self.finalizer.close(ending).iter().for_each(|event| sink.deliver(event));
+        for event in self.finalizer.close(ending) {
+            let event = if event.kind() == EventKind::RunStarted { self.with_input(event) } else { event };
+            sink.deliver(&event);
+        }
     }
 }
 

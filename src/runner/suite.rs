@@ -46,6 +46,7 @@ macro_rules! store_suite {
             a_deleted_thread_is_forgotten,
             owners_do_not_see_each_other,
             the_agent_of_the_last_run_filters,
+            threads_of_all_agents_are_in_one_order,
             cleared_threads_are_forgotten,
             a_cleared_open_run_ends_quietly,
             events_come_back_byte_for_byte,
@@ -431,6 +432,40 @@ pub async fn the_agent_of_the_last_run_filters(store: Arc<dyn ThreadStore>) {
         listed.iter().map(|thread| thread.key.id.to_string()).collect::<Vec<_>>()
     };
     assert_eq!((of("x").await, of("y").await, of("z").await), (vec!["b".into()], vec!["a".into()], vec![]));
+}
+
+/// Pages mix agents, and archived threads where they are asked for.
+pub async fn threads_of_all_agents_are_in_one_order(store: Arc<dyn ThreadStore>) {
+    let mut order = Vec::new();
+    for n in 0..12 {
+        let thread = format!("t{n:02}");
+        let agent = ["x", "", "y", "z"][n % 4];
+        let key = ThreadKey::new(Owner::of(["a", "b"][n % 5 / 3]), thread.as_str());
+        let begun = store.begin(new_run(key.clone(), "r", agent, &[])).await.expect("the thread is free");
+        seal(&store, &begun, said(agent)).await;
+        if n % 3 == 0 {
+            let archive = ThreadPatch { archived: Some(true), ..ThreadPatch::default() };
+            store.update(&key, archive).await.expect("a thread can be changed");
+        }
+        order.insert(0, (key, n % 3 == 0));
+    }
+    for owner in [None, Some(Owner::of("a")), Some(Owner::of("b")), Some(Owner::of("c"))] {
+        for include_archived in [false, true] {
+            let mut seen = Vec::new();
+            let query = ThreadQuery { owner: owner.clone(), include_archived, limit: 2, ..ThreadQuery::everybody() };
+            let mut after = Some(query);
+            while let Some(query) = after.take() {
+                let page = store.list(query.clone()).await.expect("threads can be listed");
+                seen.extend(page.threads.into_iter().map(|thread| thread.key));
+                after = page.next.map(|next| ThreadQuery { after: Some(next), ..query });
+            }
+            let is_asked = |(key, archived): &&(ThreadKey, bool)| {
+                owner.as_ref().is_none_or(|owner| key.owner == *owner) && (include_archived || !archived)
+            };
+            let expected: Vec<_> = order.iter().filter(is_asked).map(|(key, _)| key.clone()).collect();
+            assert_eq!(seen, expected, "{owner:?}, archived: {include_archived}");
+        }
+    }
 }
 
 /// Of a deleted thread nothing is left; others stay, and its id is free for a new thread.

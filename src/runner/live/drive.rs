@@ -387,12 +387,19 @@ impl Progress<'_> {
         self.said.release();
         let frames = self.said.ready.finish();
         let unwanted = self.run.stop_reason().is_some_and(StopReason::leaves_no_history);
-        let how = if unwanted || (failed_start && !self.shared.options.keep_failed_starts) {
+        let forgotten = failed_start && !self.shared.options.keep_failed_starts;
+        let how = if unwanted || forgotten {
             Close::Discard
         } else {
             Close::Seal(self.said.seal(self.pipeline.started(), new_messages))
         };
-        (self.open, Some(how), broken_store.unwrap_or(Last { frames, end: End::Told, outcome }))
+        // What the history will not have is shown without an id: nobody could go on behind it.
+        let last = if forgotten {
+            Last { end: End::Failed(frames), outcome, ..Last::default() }
+        } else {
+            Last { frames, end: End::Told, outcome }
+        };
+        (self.open, Some(how), broken_store.unwrap_or(last))
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use super::activity::Activity;
 use super::checkpoints::Checkpoints;
 use super::error::{Failure, OpenError, is_busy};
 use super::lease::{self, Lease, Presence};
@@ -40,6 +41,7 @@ pub(super) struct Desk {
     chore: Option<Chore>,
     lease: Lease,
     tail: Tail,
+    activity: Activity,
     checkpoints: Checkpoints,
     /// When leases are looked after next.
     due: Instant,
@@ -82,6 +84,7 @@ impl Desk {
             due: Instant::now() + lease.interval(),
             lease,
             tail: Tail::default(),
+            activity: Activity::default(),
             checkpoints: Checkpoints::start(file)?,
             dead: Vec::new(),
             patience: Some(IDLE),
@@ -188,7 +191,7 @@ impl Desk {
     fn attempt(&mut self, group: &mut [Box<dyn Job>]) -> Result<(), Undone> {
         let explain = |failure: Failure| failure.explain(&self.file);
         let mut write = loop {
-            let error = match Write::begin(&self.connection, &mut self.lease, &mut self.tail) {
+            let error = match Write::begin(&self.connection, &mut self.lease, &mut self.tail, &mut self.activity) {
                 Ok(write) => break write,
                 Err(error) => error,
             };
@@ -209,7 +212,7 @@ impl Desk {
     /// Does some work in a transaction of its own.
     fn alone<T>(&mut self, work: impl FnOnce(&mut Write<'_>) -> Result<T, Failure>) -> Result<T, StoreError> {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            let mut write = Write::begin(&self.connection, &mut self.lease, &mut self.tail)?;
+            let mut write = Write::begin(&self.connection, &mut self.lease, &mut self.tail, &mut self.activity)?;
             let done = work(&mut write)?;
             write.commit()?;
             Ok(done)

@@ -3,6 +3,7 @@
 //! One thread writes, and commits what several runs ask for together; a few others read. What a call answers is on
 //! the disk. Several processes may use one file.
 
+mod activity;
 mod admin;
 mod checkpoints;
 mod desk;
@@ -11,6 +12,7 @@ mod history;
 mod lease;
 mod lists;
 mod node;
+mod patience;
 mod payloads;
 mod readers;
 mod recover;

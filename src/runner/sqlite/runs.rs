@@ -87,7 +87,7 @@ fn admit(write: &mut Write<'_>, run: &NewRun) -> Result<Option<(i64, i64)>, Fail
         WHERE NOT EXISTS (SELECT 1 FROM open_runs WHERE thread = threads.id)
         RETURNING id, next_run - 1";
 
-    let (active, now) = (write.next_active()?, write.now());
+    let (active, now) = (write.next_active(), write.now());
     let key = &run.thread;
     let row = params![key.owner.as_str(), &*key.id, &*run.agent_id, run.name.as_deref(), now, active];
     Ok(write.sql(ADMIT)?.query_row(row, |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
@@ -190,7 +190,7 @@ pub(super) fn seal(write: &mut Write<'_>, run: &OpenRun, seal: &Seal) -> Result<
     } else if facts.state {
         write.sql(NO_STATE)?.execute([thread])?;
     }
-    let active = write.next_active()?;
+    let active = write.next_active();
     write.sql(REST)?.execute(params![thread, now, active])?;
     Ok(())
 }

@@ -10,7 +10,11 @@ use super::error::{Failure, OpenError, is_busy};
 use super::node;
 
 /// Each brings the schema one version further. A shipped one is never edited.
-const MIGRATIONS: &[&str] = &[include_str!("../../../migrations/sqlite/0001_threads.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../../migrations/sqlite/0001_threads.sql"),
+    include_str!("../../../migrations/sqlite/0002_search.sql"),
+    include_str!("../../../migrations/sqlite/0003_one_order.sql"),
+];
 
 /// Marks a database as ours: "CKRT".
 const APPLICATION_ID: i64 = 0x434b_5254;

@@ -2,6 +2,7 @@
 
 mod admin;
 mod attachments;
+mod earlier;
 mod failures;
 pub(super) mod files;
 mod node;

@@ -12,9 +12,11 @@ use rusqlite::{CachedStatement, Connection, Transaction, TransactionBehavior};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::activity::Activity;
 use super::desk::Desk;
 use super::error::Failure;
 use super::lease::Lease;
+use super::patience;
 use super::stored::Piece;
 use super::tail::{Changes, Facts, Said, Tail};
 use crate::runner::StoreError;
@@ -98,6 +100,7 @@ impl Writer {
         let signal = ended.clone().drop_guard();
         let mut desk = set_up(queue)?;
         let serve = move || {
+            patience::learn();
             desk.serve();
             // The file is left alone first.
             drop((desk, signal));
@@ -212,8 +215,7 @@ pub(super) struct Write<'c> {
     version: i64,
     now: i64,
     epoch: Option<i64>,
-    /// The last activity of any thread, once it was looked up.
-    active: Option<i64>,
+    activity: &'c mut Activity,
 }
 
 impl<'c> Write<'c> {
@@ -221,11 +223,12 @@ impl<'c> Write<'c> {
         connection: &'c Connection,
         lease: &'c mut Lease,
         tail: &'c mut Tail,
+        activity: &'c mut Activity,
     ) -> rusqlite::Result<Write<'c>> {
         let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
         let version = transaction.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
         let changes = Changes::default();
-        Ok(Write { transaction, lease, tail, changes, version, now: now(), epoch: None, active: None })
+        Ok(Write { transaction, lease, tail, changes, version, now: now(), epoch: None, activity })
     }
 
     /// Keeps what was done.
@@ -329,17 +332,9 @@ impl<'c> Write<'c> {
         (self.lease, &self.transaction)
     }
 
-    /// A number for an activity, larger than that of any before.
-    pub(super) fn next_active(&mut self) -> rusqlite::Result<i64> {
-        const LAST: &str = "SELECT max(
-            (SELECT coalesce(max(active), 0) FROM threads WHERE archived = 0),
-            (SELECT coalesce(max(active), 0) FROM threads WHERE archived = 1))";
-        let last = match self.active {
-            Some(last) => last,
-            None => self.sql(LAST)?.query_row([], |row| row.get(0))?,
-        };
-        self.active = Some(last + 1);
-        Ok(last + 1)
+    /// A number for an activity, by which lists are in order.
+    pub(super) fn next_active(&mut self) -> i64 {
+        self.activity.next(self.lease.epoch().unwrap_or_default())
     }
 }
 

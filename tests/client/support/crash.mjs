@@ -134,7 +134,7 @@ export class Course {
     const watching = [];
     while (!gone()) {
       const run = this.ask(thread, { size: thread.random.between(10, 160) });
-      if (thread.random.chance(0.6)) watching.push(this.follow(thread, gone));
+      if (thread.random.chance(0.6)) watching.push(thread.follow(() => this.process(thread), gone));
       if (thread.random.chance(0.2)) watching.push(sleep(thread.random.between(0, 60)).then(() => thread.watcher().watch(this.process(thread))));
       await run.done;
     }
@@ -148,20 +148,6 @@ export class Course {
     if (this.attachments.length > 8) this.attachments.shift();
     this.runs += 1;
     return thread.run(this.process(thread), message, plan, { onFrame: this.onFrame });
-  }
-
-  /** Follows the thread, with hang-ups, as long as there is something to follow. */
-  async follow(thread, gone) {
-    const idle = thread.followers.find((follower) => !follower.busy);
-    const follower = idle && thread.followers.length > 1 ? idle : thread.follower();
-    follower.busy = true;
-    await sleep(thread.random.between(0, 40));
-    let how = "left";
-    while (how === "left" && !gone()) {
-      const hangUp = thread.random.chance(0.7);
-      how = await follower.follow(this.process(thread), { events: hangUp ? thread.random.between(1, 40) : Infinity });
-    }
-    follower.busy = false;
   }
 
   /** Starts the runtime again, sometimes not at the first attempt, and looks at every thread. */

@@ -43,21 +43,23 @@ export class Follower {
   /** Everything it was shown, as one log. */
   frames = [];
 
-  constructor(threadId, random) {
+  constructor(threadId, random, headers = {}) {
     this.threadId = threadId;
     this.random = random;
+    this.headers = headers;
   }
 
   /** Connects once; leaves after some events, or some time. Resolves with how it ended, as `readEvents` does. */
-  async follow(runtime, { events = Infinity, ms } = {}) {
+  async follow(runtime, { events = Infinity, ms, slow } = {}) {
     const body = inputOf(this.threadId, "connecting");
-    const headers = {};
-    const last = this.frames.at(-1)?.id ?? "";
+    const headers = { ...this.headers };
+    const last = this.frames.findLast(({ id }) => id)?.id ?? "";
     if (last && this.random.chance(0.5)) headers["last-event-id"] = last;
     else body.lastSeenEventId = last;
     let count = 0;
     const reader = readEvents(`${runtime.url}/agent/${AGENT}/connect`, body, {
       headers,
+      slow,
       onFrame: (frame) => {
         if (!isFarewell(frame)) this.frames.push(frame);
         count += 1;
@@ -71,12 +73,12 @@ export class Follower {
   }
 
   /** Holds its log against the thread's runs as they were kept. `whole`: it has caught up. */
-  check(runs, findings, { whole }) {
+  check(runs, findings, { whole, failures = new Set() }) {
     const say = (kind, text) => findings.add(kind, this.threadId, `a follower: ${text}`);
-    const ids = this.frames.map(({ id }) => id);
+    const ids = this.frames.filter(({ data }) => !failures.has(data)).map(({ id }) => id);
     if (ids.some((id) => !id)) say("wrong", "an event without an id");
     if (new Set(ids).size < ids.length) say("doubled", `an id came twice: ${ids.find((id, at) => ids.indexOf(id) < at)}`);
-    checkTold(this.frames, runs, whole, say);
+    checkTold(this.frames, runs, { whole, failures }, say);
   }
 }
 
@@ -84,35 +86,39 @@ export class Follower {
 export class Watcher {
   frames = [];
 
-  constructor(threadId) {
+  constructor(threadId, headers = {}) {
     this.threadId = threadId;
+    this.headers = headers;
   }
 
-  watch(runtime) {
-    this.reader = readEvents(`${runtime.url}/agent/${AGENT}/connect`, inputOf(this.threadId, "watching"));
+  watch(runtime, { slow } = {}) {
+    const options = { headers: this.headers, slow };
+    this.reader = readEvents(`${runtime.url}/agent/${AGENT}/connect`, inputOf(this.threadId, "watching"), options);
     this.frames = this.reader.frames;
     return this.reader.done;
   }
 
-  check(runs, findings, { whole }) {
+  check(runs, findings, { whole, failures = new Set() }) {
     const say = (kind, text) => findings.add(kind, this.threadId, `a watcher: ${text}`);
     if (this.frames.some(({ id }) => id !== undefined)) say("wrong", "an id that nobody asked for");
     // Whether its last event ends the run or the connection cannot be told.
     const frames = this.frames.length && isFarewell(this.frames.at(-1)) ? this.frames.slice(0, -1) : this.frames;
-    checkTold(frames, runs, whole, say);
+    checkTold(frames, runs, { whole, failures }, say);
   }
 }
 
-function checkTold(frames, kept, whole, say) {
-  const { runs, problems } = tell(frames.map(({ data }) => data));
+function checkTold(frames, kept, { whole, failures }, say) {
+  const told = tell(frames.map(({ data }) => data));
+  const { problems } = told;
+  const runs = told.runs.filter(({ started, terminal }) => started || !failures.has(terminal));
   for (const problem of problems) say("doubled", problem);
   if (runs.length > kept.length || (whole && runs.length < kept.length)) {
     return say("lost", `was told ${runs.length} runs, ${kept.length} are kept`);
   }
-  for (const [place, told] of runs.entries()) {
+  for (const [place, run] of runs.entries()) {
     const complete = whole || place < runs.length - 1;
-    const found = complete ? differences(told, kept[place]) : unfounded(told, kept[place]);
-    for (const text of found) say("lost", `run ${told.runId}, ${text}`);
+    const found = complete ? differences(run, kept[place]) : unfounded(run, kept[place]);
+    for (const text of found) say("lost", `run ${run.runId}, ${text}`);
   }
 }
 
@@ -124,26 +130,37 @@ export class FollowedThread {
   asked = [];
   followers = [];
   watchers = [];
+  /** Events that were all there was to show of a run, as it failed before its agent had spoken. They are not kept. */
+  failures = new Set();
   /** What the clients hold as the conversation. */
   messages = [];
   received = 0;
+  /** Ids of what users have said in runs that are kept. A run that is not kept leaves its message to a later one. */
+  #known = new Set();
 
-  constructor(id, agent, random) {
+  /** `headers` go with every request, and say whose thread it is. */
+  constructor(id, agent, random, headers = {}) {
     this.id = id;
     this.agent = agent;
     this.random = random;
+    this.headers = headers;
     this.runCount = 0;
   }
 
-  /** Asks for a run; the agent will say what was planned. */
-  run(runtime, message, plan, { onFrame } = {}) {
-    const runId = plan.runId;
+  /**
+   * Asks for a run; the agent will say what was planned. A plan may name another agent, and the codes its run may end with
+   * (`codes`), perhaps without the last events (`lossy`). Set `stopped` of the answer if the run is stopped.
+   */
+  run(runtime, message, plan, { onFrame, slow, forwardedProps = {} } = {}) {
+    const { runId, agent = AGENT, codes = [], lossy = false } = plan;
     this.agent.plans.set(runId, plan);
     this.messages.push(message);
     // Some clients send the whole conversation, others what is new.
     const sent = this.random.chance(0.5) ? [...this.messages] : [message];
-    const run = { runId, message, sent, over: undefined, firstEventAt: undefined };
-    run.reader = readEvents(`${runtime.url}/agent/${AGENT}/run`, inputOf(this.id, runId, sent), {
+    const run = { runId, message, sent, codes, lossy, stopped: false, over: undefined, firstEventAt: undefined };
+    run.reader = readEvents(`${runtime.url}/agent/${agent}/run`, { ...inputOf(this.id, runId, sent), forwardedProps }, {
+      headers: this.headers,
+      slow,
       onFrame: (frame) => {
         run.firstEventAt ??= performance.now();
         return onFrame?.(frame);
@@ -160,7 +177,7 @@ export class FollowedThread {
   /** Takes note of a run that somebody else asked for, and saw to its end. */
   note(runId, message) {
     this.messages.push(message);
-    this.asked.push({ runId, message, sent: [message], over: "end" });
+    this.asked.push({ runId, message, sent: [message], codes: [], over: "end" });
   }
 
   /** Forgets the last run asked for, which was refused. */
@@ -174,13 +191,27 @@ export class FollowedThread {
   }
 
   follower() {
-    const follower = new Follower(this.id, this.random);
+    const follower = new Follower(this.id, this.random, this.headers);
     this.followers.push(follower);
     return follower;
   }
 
+  /** Somebody follows the thread, with hang-ups, as long as there is something to follow. */
+  async follow(process, gone) {
+    const idle = this.followers.find((follower) => !follower.busy);
+    const follower = idle && this.followers.length > 1 ? idle : this.follower();
+    follower.busy = true;
+    await new Promise((resolve) => setTimeout(resolve, this.random.between(0, 40)));
+    let how = "left";
+    while (how === "left" && !gone()) {
+      const hangUp = this.random.chance(0.7);
+      how = await follower.follow(process(), { events: hangUp ? this.random.between(1, 40) : Infinity });
+    }
+    follower.busy = false;
+  }
+
   watcher() {
-    const watcher = new Watcher(this.id);
+    const watcher = new Watcher(this.id, this.headers);
     this.watchers.push(watcher);
     return watcher;
   }
@@ -218,16 +249,21 @@ export class FollowedThread {
     }
     for (const ask of asked) this.#missing(ask, say);
     this.received += this.asked.reduce((sum, { reader }) => sum + (reader?.frames.length ?? 0), 0);
+    for (const { runId } of this.asked) {
+      this.agent.plans.delete(runId);
+      this.agent.runs.delete(runId);
+    }
     this.asked = [];
 
-    for (const watcher of this.watchers) watcher.check(this.kept, findings, { whole: false });
+    const { failures } = this;
+    for (const watcher of this.watchers) watcher.check(this.kept, findings, { whole: false, failures });
     this.received += this.watchers.reduce((sum, watcher) => sum + watcher.frames.length, 0);
     this.watchers = [];
     for (const follower of this.followers) {
-      follower.check(this.kept, findings, { whole: false });
+      follower.check(this.kept, findings, { whole: false, failures });
       if (!this.random.chance(0.7)) continue; // and some stay behind for now
       await follower.follow(runtime);
-      follower.check(this.kept, findings, { whole: true });
+      follower.check(this.kept, findings, { whole: true, failures });
     }
     await this.#checkMessages(runtime, say);
   }
@@ -257,29 +293,48 @@ export class FollowedThread {
   }
 
   async #read(runtime, say) {
-    const reader = readEvents(`${runtime.url}/agent/${AGENT}/connect`, inputOf(this.id, "reading"));
+    const reader = readEvents(`${runtime.url}/agent/${AGENT}/connect`, inputOf(this.id, "reading"), { headers: this.headers });
     const how = await reader.done;
     if (how !== "end") say("wrong", `reading the thread ended with «${how}»`);
     return reader.frames;
   }
 
-  /** A run that is not in the history. Nobody may have seen anything of it, its agent included. */
+  /**
+   * A run that is not in the history. Nobody may have seen anything of it, its agent included, unless all there was to see
+   * is that it failed as planned.
+   */
   #missing(ask, say) {
     const frames = ask.reader?.frames;
+    const [alone, more] = frames ?? [];
+    if (alone && !more && ask.codes.includes(JSON.parse(alone.data).code)) {
+      this.failures.add(alone.data);
+      this.messages = this.messages.filter((message) => message !== ask.message);
+      return;
+    }
     // A process about to end takes no run.
     const refused = frames?.length === 1 && isFarewell(frames[0]);
     const shown = refused ? 0 : (frames?.length ?? Infinity);
+    const called = this.agent.runs.get(ask.runId);
+    // It failed as planned before its agent had spoken, and the runtime was gone before it could say so.
+    const failedUnseen = ask.codes.length > 0 && ask.over === "cut" && (ask.lossy || !called?.said.length);
     if (shown) say("lost", `run ${ask.runId} is not kept, and ${shown} events of it were shown`);
-    else if (this.agent.runs.has(ask.runId)) say("lost", `run ${ask.runId} is not kept, and its agent was called`);
+    else if (called && !failedUnseen) {
+      say("lost", `run ${ask.runId} (${ask.over}) is not kept, and its agent was called and said ${called.said.length} events`);
+    }
     this.messages = this.messages.filter((message) => message !== ask.message);
   }
 
   #checkRun(run, ask, say) {
     const said = this.agent.runs.get(run.runId)?.said ?? [];
-    const { kept, problems } = judge(run, said, { state: this.kept.at(-1)?.state, codes: [INTERRUPTED, SHUTDOWN] });
+    const { kept, problems } = judge(run, said, {
+      state: this.kept.at(-1)?.state,
+      codes: [INTERRUPTED, SHUTDOWN, ...ask.codes],
+      stopped: ask.stopped,
+    });
     for (const problem of problems) say("wrong", `run ${run.runId} as kept, ${problem}`);
     const ended = ask.over === "end";
-    if (ended && kept < said.length && JSON.parse(run.terminal).code !== SHUTDOWN) {
+    const mayLose = ask.stopped || ask.lossy || JSON.parse(run.terminal).code === SHUTDOWN;
+    if (ended && kept < said.length && !mayLose) {
       say("lost", `run ${run.runId} had ended with ${said.length} events, ${kept} are kept`);
     }
     if (ask.reader) {
@@ -294,16 +349,18 @@ export class FollowedThread {
       if (ended && !seen.length) say("lost", `run ${run.runId} ended without being shown`);
     }
 
-    const known = new Set(this.kept.map(({ message }) => message?.id));
-    const expected = ask.sent.filter(({ id }) => !known.has(id));
+    const expected = ask.sent.filter(({ id }) => !this.#known.has(id));
     const messages = userMessages(run);
+    for (const { id } of [ask.message, ...messages]) this.#known.add(id);
     if (!isDeepStrictEqual(messages, expected)) {
-      say("lost", `the messages of run ${run.runId} are ${JSON.stringify(messages).slice(0, 300)}`);
+      const shortened = (list) => JSON.stringify(list).slice(0, 300);
+      say("lost", `the messages of run ${run.runId} are ${shortened(messages)}, and should be ${shortened(expected)}`);
     }
   }
 
   async #checkMessages(runtime, say) {
-    const response = await fetch(`${runtime.url}/threads/${encodeURIComponent(this.id)}/messages`);
+    const url = `${runtime.url}/threads/${encodeURIComponent(this.id)}/messages`;
+    const response = await fetch(url, { headers: this.headers });
     const { messages } = await response.json();
     const ids = messages.filter(({ role }) => role === "user").map(({ id }) => id);
     const expected = this.userMessageIds;

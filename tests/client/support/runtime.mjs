@@ -1,6 +1,7 @@
 // Starts the runtime under test and finds out where it listens.
 
 import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -74,9 +75,10 @@ async function startOnce(sections) {
 /**
  * A directory with a configuration, in which the runtime can be started again and again, also several at once.
  * Its threads are kept where `database` says: a path, or "memory"; without it where the binary keeps them by itself.
+ * `server` is more of the configuration's table of that name.
  * The only place that knows the command line, the configuration file and the line the server prints.
  */
-export function install(sections, { database } = {}) {
+export function install(sections, { database, server = "" } = {}) {
   const directory = mkdtempSync(join(tmpdir(), "copilotkit-client-tests-"));
   const config = join(directory, "copilotkit.toml");
   writeFileSync(
@@ -85,7 +87,7 @@ export function install(sections, { database } = {}) {
 bind = "127.0.0.1:0"
 base_path = "${BASE_PATH}"
 single_route_path = "${SINGLE_ROUTE_PATH}"
-
+${server}
 ${sections}`,
   );
   const running = new Set();
@@ -95,9 +97,12 @@ ${sections}`,
   };
   process.once("exit", discard);
 
-  /** Starts a process; `ready` resolves with its origin once it listens. No file of it grows over `fileLimit` KiB. */
-  function launch({ fileLimit } = {}) {
-    const command = [binary(), "--config", config, ...(database ? ["--database", database] : [])];
+  /**
+   * Starts a process; `ready` resolves with its origin once it listens. `flags` are more of its command line. No file of it
+   * grows over `fileLimit` KiB.
+   */
+  function launch({ fileLimit, flags = [] } = {}) {
+    const command = [binary(), "--config", config, ...(database ? ["--database", database] : []), ...flags];
     // An ignored signal stays ignored, so that a write over the limit fails as on a full disk.
     if (fileLimit) command.unshift("bash", "-c", `ulimit -f ${fileLimit}; trap '' XFSZ; exec "$0" "$@"`);
     const [program, ...args] = command;
@@ -108,6 +113,7 @@ ${sections}`,
     });
     running.add(child);
     let output = "";
+    let listens = false;
     const exited = new Promise((resolve) => {
       child.once("close", (code, signal) => {
         running.delete(child);
@@ -122,8 +128,10 @@ ${sections}`,
       const timer = setTimeout(() => fail("did not say where it listens"), DEADLINE_MS);
       const read = (chunk) => {
         output += chunk;
+        if (listens) return;
         const found = output.match(/http:\/\/(?:127\.0\.0\.1|localhost):([1-9]\d*)\b.*\n/);
         if (found) {
+          listens = true;
           clearTimeout(timer);
           resolve(`http://127.0.0.1:${found[1]}`);
         }
@@ -174,6 +182,15 @@ ${sections}`,
       const args = [...words, "--config", config, ...(database ? ["--database", database] : [])];
       const { status, stdout, stderr } = spawnSync(binary(), args, { cwd: directory, encoding: "utf8" });
       return { status, output: stdout + stderr };
+    },
+    /** The same without waiting: a promise of `{ status, output }`. A `--database` among the words wins. */
+    async commandBeside(...words) {
+      const where = database && !words.includes("--database") ? ["--database", database] : [];
+      const child = spawn(binary(), [...words, "--config", config, ...where], { cwd: directory });
+      let output = "";
+      for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (chunk) => (output += chunk));
+      const [status] = await once(child, "close");
+      return { status, output };
     },
     remove() {
       process.off("exit", discard);

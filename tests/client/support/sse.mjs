@@ -6,12 +6,12 @@ const connections = new Agent({ keepAlive: false });
 
 /**
  * Posts `body` and reads the events of the answer. `onFrame({ id, data })` is called for each as it arrives;
- * when it returns false the connection is cut at once.
+ * when it returns false the connection is cut at once. `slow` is how long, in ms, nothing of the answer is read at first.
  *
  * Returns `{ frames, opened, done, leave() }`. `done` resolves, and never rejects, with how it ended:
  * `"end"` (the server closed the stream properly), `"cut"` (the connection broke), `"left"` (we did).
  */
-export function readEvents(url, body, { headers = {}, onFrame = () => {} } = {}) {
+export function readEvents(url, body, { headers = {}, onFrame = () => {}, slow = 0 } = {}) {
   const frames = [];
   const text = JSON.stringify(body);
   let rest = "";
@@ -37,6 +37,10 @@ export function readEvents(url, body, { headers = {}, onFrame = () => {} } = {})
       return response.resume();
     }
     response.setEncoding("utf8");
+    if (slow) {
+      response.pause();
+      setTimeout(() => response.resume(), slow);
+    }
     response.on("data", (chunk) => {
       if (left) return;
       const blocks = (rest + chunk).split("\n\n");

@@ -154,9 +154,9 @@ function compare(part, whole, holds) {
 /**
  * Holds a run as it was kept against what its agent had said, of which any beginning may have been kept.
  * Returns `{ kept, problems }`: how many of the said events are in it, and what else there is to say.
- * `codes` are those of the `RUN_ERROR` which ends a run that was broken off.
+ * `codes` are those of the `RUN_ERROR` which ends a run that was broken off. A `stopped` one may have finished as well.
  */
-export function judge(kept, said, { state, codes }) {
+export function judge(kept, said, { state, codes, stopped = false }) {
   if (!kept.started) return { kept: 0, problems: ["the run is kept without its start"] };
   const count = keptCount(kept);
   if (count > said.length) {
@@ -172,12 +172,25 @@ export function judge(kept, said, { state, codes }) {
     problems.push(unequal("the start of the run", JSON.stringify(started), beginning[0]));
   }
   expected.started = kept.started;
-  if (!expected.terminal) close(expected, kept, codes, problems);
+  if (!expected.terminal) close(expected, kept, { codes, stopped }, problems);
   return { kept: count, problems: [...problems, ...differences(kept, expected)] };
 }
 
+const CLOSERS = { REASONING_START: "REASONING_END", REASONING_MESSAGE_START: "REASONING_MESSAGE_END", STEP_STARTED: "STEP_FINISHED" };
+
+/** What closes that of these events which is open, but texts and tool calls. */
+function closersOf(events) {
+  const open = new Set();
+  for (const { type, messageId, stepName } of events.map((json) => JSON.parse(json))) {
+    const closer = (end) => JSON.stringify({ type: end, messageId, stepName });
+    if (CLOSERS[type]) open.add(closer(CLOSERS[type]));
+    else open.delete(closer(type));
+  }
+  return [...open];
+}
+
 /** Adds to what was said the events that whoever closes the run must have put there. */
-function close(expected, kept, codes, problems) {
+function close(expected, kept, { codes, stopped }, problems) {
   const made = (what, json, fields) => {
     const event = json && JSON.parse(json);
     const right = event && Object.entries(fields).every(([name, value]) => event[name] === value) && !("n" in event);
@@ -188,14 +201,24 @@ function close(expected, kept, codes, problems) {
     if (!stream.end) stream.end = made(messageId, kept.texts.get(messageId)?.end, { type: "TEXT_MESSAGE_END", messageId });
   }
   const answered = new Set(expected.others.map((json) => JSON.parse(json)).filter(({ type }) => type === "TOOL_CALL_RESULT").map(({ toolCallId }) => toolCallId));
-  const results = kept.others.slice(expected.others.length);
+  const rest = kept.others.slice(expected.others.length);
+  const results = rest.filter((json) => JSON.parse(json).type === "TOOL_CALL_RESULT");
+  const invented = [];
   for (const [toolCallId, stream] of expected.calls) {
     if (!stream.end) stream.end = made(toolCallId, kept.calls.get(toolCallId)?.end, { type: "TOOL_CALL_END", toolCallId });
     if (!answered.has(toolCallId)) {
-      expected.others.push(made(`the result of ${toolCallId}`, results.shift(), { type: "TOOL_CALL_RESULT", toolCallId, role: "tool" }));
+      invented.push(made(`the result of ${toolCallId}`, results.shift(), { type: "TOOL_CALL_RESULT", toolCallId, role: "tool" }));
     }
   }
-  expected.terminal = made("the run", kept.terminal, { type: "RUN_ERROR" });
+  const finished = stopped && kept.terminal && JSON.parse(kept.terminal).type === "RUN_FINISHED";
+  // A stopped run finishes, and clients want what it has opened closed before that.
+  if (finished) invented.push(...closersOf(expected.others));
+  for (const json of rest) {
+    const place = invented.indexOf(json);
+    if (place >= 0) expected.others.push(...invented.splice(place, 1));
+  }
+  expected.others.push(...invented);
+  expected.terminal = made("the run", kept.terminal, { type: finished ? "RUN_FINISHED" : "RUN_ERROR" });
 }
 
 /** How many of the agent's events are in a run as it was kept. */

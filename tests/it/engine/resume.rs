@@ -289,3 +289,22 @@ async fn a_cursor_into_a_memory_that_is_gone_is_unknown_to_the_next() {
         last_seen = everything;
     }
 }
+
+#[tokio::test]
+async fn a_failure_that_is_not_kept_has_no_id_so_that_nobody_is_told_everything_again() {
+    let runner = MemoryRunner::with_options(MemoryLimits::default(), RunOptions::default());
+    all(runner.run(request(saying(greeting("t", "r1")), "t", "r1")).await.unwrap()).await;
+    let (agent, strings) = puppet();
+    let response = runner.run(request(agent, "t", "r2")).await.unwrap();
+    let watching = runner.connect(ConnectRequest::new("t").after("")).await.unwrap();
+    settle().await;
+    strings.say.send(Err(AgentError::new("no"))).unwrap();
+    assert_eq!(one_terminal(&all(response).await), "INCOMPLETE_STREAM");
+    let frames: Vec<_> = watching.collect().await;
+    let (failure, kept) = frames.split_last().unwrap();
+    assert!(failure.bytes().starts_with(b"data: "), "{failure:?}");
+    assert_eq!(one_terminal(&parse(failure)), "INCOMPLETE_STREAM");
+    // So a watcher goes on behind what was kept.
+    let last = kept.iter().flat_map(identified).last().unwrap().0;
+    assert_eq!(ids_after(&runner, &last).await, [""; 0]);
+}

@@ -35,6 +35,20 @@ async fn stop_means_stop() {
     );
 }
 
+#[tokio::test]
+async fn who_stops_a_run_before_its_agent_speaks_finds_the_question_in_the_replay() {
+    let runner = MemoryRunner::new();
+    let (agent, _strings) = puppet();
+    let mut asking = request(agent, "t", "r");
+    asking.input.messages = vec![Message::user("u", "hello?")];
+    let stopping = runner.run(asking).await.unwrap();
+    assert_eq!(runner.stop(StopRequest { thread: "t".into(), run_id: None }).await, Ok(Stopped::Stopping));
+    let shown = all(stopping).await;
+    assert_eq!(kinds(&shown), [EventKind::RunStarted, EventKind::RunFinished]);
+    assert_eq!(shown[0].as_str().matches("hello?").count(), 1, "{shown:?}");
+    assert_eq!(all(runner.connect(ConnectRequest::new("t")).await.unwrap()).await, shown);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stopped_run_keeps_its_thread_busy_until_it_has_ended() {
     let runner = MemoryRunner::new();

@@ -350,3 +350,24 @@ async fn threads_are_kept_by_age_and_by_number_and_never_lost_while_they_run() {
     assert_eq!(store.retain(hour).await, Ok(2));
     assert_eq!(names().await, ["d", "a"]);
 }
+
+#[tokio::test]
+async fn a_file_stays_sound_while_threads_are_renamed_and_deleted() {
+    let place = TempFile::new();
+    let store = open(&place);
+    for thread in 0..40 {
+        talk(&store, "ann", thread, 3).await;
+    }
+    for round in 0..5 {
+        for thread in 0..40 {
+            let key = of("needleann", &format!("needleann-{thread}"));
+            let name = format!("{} renamed", "word ".repeat((thread + round) % 7));
+            store.update(&key, ThreadPatch { name: Some(Some(name.into())), ..ThreadPatch::default() }).await.unwrap();
+        }
+        let key = of("needleann", &format!("needleann-{round}"));
+        assert_eq!(store.delete(&key).await, Ok(true));
+        let query = ThreadQuery { matching: Some("renamed".into()), ..ThreadQuery::of(Owner::of("needleann")) };
+        store.list(query).await.unwrap();
+        assert_eq!(store.check().await.unwrap().problems, [""; 0], "round {round}");
+    }
+}

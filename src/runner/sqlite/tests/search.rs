@@ -58,3 +58,16 @@ async fn what_was_said_is_made_ready_for_searches_though_runs_never_rest() {
         store.append(&busy.run, Frames::of(&[Event::text_content("m", "x")])).await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn what_was_said_before_the_words_were_kept_in_another_way_is_found() {
+    let place = TempFile::new();
+    talk(&open(&place), 0..20).await;
+    let first = "DROP TABLE search; DELETE FROM unsearched; PRAGMA user_version = 1;
+        CREATE VIRTUAL TABLE search USING fts5 (words, tokenize = 'ascii', detail = 'none', columnsize = 0)";
+    place.connect().execute_batch(first).unwrap();
+    let store = open(&place);
+    assert_eq!(found(&store, "word7end").await, 1);
+    assert_eq!(found(&store, "word").await, 20);
+    assert_eq!(store.check().await.unwrap().problems, [""; 0]);
+}
