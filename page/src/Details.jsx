@@ -1,6 +1,7 @@
 import { useCallback, useEffect, useRef, useState } from "react";
 import { RefreshCw, X } from "lucide-react";
 import { ask } from "./runtime";
+import { useDoubt } from "./useEntry";
 import { useRuns } from "./useRuns";
 
 /** More would make the page slow; what is older can be asked for. */
@@ -48,6 +49,7 @@ function useHeld(agentId, threadId, view) {
   const [round, setRound] = useState(0);
   const refresh = useCallback(() => setRound((round) => round + 1), []);
   useRuns(agentId, refresh);
+  useDoubt(error);
   useEffect(() => {
     const leaving = new AbortController();
     const { signal } = leaving;

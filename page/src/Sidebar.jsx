@@ -1,8 +1,8 @@
 import { useEffect, useRef } from "react";
-import { Monitor, Moon, Sun, X } from "lucide-react";
+import { LogOut, Monitor, Moon, Sun, X } from "lucide-react";
 import { ThreadList } from "./ThreadList";
 
-export function Sidebar({ isOpen, info, agents, agent, threadId, open, close, theme }) {
+export function Sidebar({ isOpen, info, agents, agent, threadId, open, close, theme, signOut }) {
   const closeButton = useRef(null);
   useEffect(() => {
     if (isOpen) closeButton.current.focus();
@@ -48,6 +48,12 @@ export function Sidebar({ isOpen, info, agents, agent, threadId, open, close, th
             </label>
           ))}
         </fieldset>
+        {signOut && (
+          <button type="button" className="icon" onClick={signOut}>
+            <LogOut />
+            Sign out
+          </button>
+        )}
         <a href="page/licenses.txt">Licenses</a>
       </footer>
     </aside>

@@ -1,5 +1,6 @@
 import { useDeferredValue, useState } from "react";
 import { Archive, ArchiveRestore, Pencil, Plus, Search, Trash2 } from "lucide-react";
+import { useDoubt } from "./useEntry";
 import { useThreadList } from "./useThreadList";
 
 export function ThreadList({ agentId, threadId, open }) {
@@ -9,6 +10,7 @@ export function ThreadList({ agentId, threadId, open }) {
   const list = useThreadList({ agentId, includeArchived, words: useDeferredValue(words.trim()) });
 
   const error = failure ?? list.error;
+  useDoubt(error);
   const attempt = (change) => change.then(() => setFailure(null), setFailure);
   const remove = async (id) => {
     await list.deleteThread(id);
