@@ -1,5 +1,5 @@
 import { useEffect, useRef } from "react";
-import { LogOut, Monitor, Moon, Sun, X } from "lucide-react";
+import { Monitor, Moon, Sun, X } from "lucide-react";
 import { ThreadList } from "./ThreadList";
 
 export function Sidebar({ isOpen, info, agents, agent, threadId, open, close, theme, signOut }) {
@@ -30,7 +30,14 @@ export function Sidebar({ isOpen, info, agents, agent, threadId, open, close, th
         </ul>
       </nav>
       {agent && (
-        <ThreadList key={agent.name} agentId={agent.name} threadId={threadId} open={(id) => open(agent.name, id)} />
+        <ThreadList
+          key={agent.name}
+          agentId={agent.name}
+          threadId={threadId}
+          open={(id) => open(agent.name, id)}
+          // Of threads the platform keeps it searches none.
+          canSearch={info.mode !== "intelligence"}
+        />
       )}
       <footer>
         <fieldset className="theme">
@@ -49,8 +56,7 @@ export function Sidebar({ isOpen, info, agents, agent, threadId, open, close, th
           ))}
         </fieldset>
         {signOut && (
-          <button type="button" className="icon" onClick={signOut}>
-            <LogOut />
+          <button type="button" onClick={signOut}>
             Sign out
           </button>
         )}

@@ -5,8 +5,9 @@ import { meant } from "./credential";
 export function SignIn({ problem, wasIn, enter }) {
   const field = useRef(null);
   const [isAsking, setIsAsking] = useState(false);
+  const [tries, setTries] = useState(0);
   const [wrong, setWrong] = useState(null);
-  // What the runtime said, unless what was typed since then was not even worth asking.
+  // What the runtime said, unless what was typed since then is nothing to ask it about.
   const shown = wrong ?? problem;
   useEffect(() => {
     field.current.focus();
@@ -18,12 +19,17 @@ export function SignIn({ problem, wasIn, enter }) {
     setIsAsking(true);
     await enter(credential);
     setIsAsking(false);
+    setTries((tries) => tries + 1);
   };
   const submit = (event) => {
     event.preventDefault();
     const credential = meant(field.current.value);
-    if (credential) attempt(credential);
-    else setWrong({ message: "A token or key has no spaces, and no letters but those of English" });
+    if (credential) {
+      attempt(credential);
+    } else {
+      setWrong({ message: "A token or key has neither spaces nor special letters" });
+      setTries(tries + 1);
+    }
   };
 
   return (
@@ -40,16 +46,18 @@ export function SignIn({ problem, wasIn, enter }) {
             autoCapitalize="off"
             spellCheck={false}
             required
+            aria-invalid={tries > 0}
             aria-describedby="why kept"
           />
           <button type="submit" className="yes" disabled={isAsking}>
             Sign in
           </button>
         </div>
-        <p id="why" role="alert">
+        {/* A new one each time: the same words are said again. */}
+        <p id="why" role="alert" key={tries}>
           {shown.message}.
         </p>
-        <p id="kept">It is kept for this tab only, and until you sign out.</p>
+        <p id="kept" className="quiet">It stays in this tab, until you sign out or close it.</p>
       </form>
       <p>
         Without one, sign in where you get your session cookie, or open the page at the address of the proxy that signs people in.

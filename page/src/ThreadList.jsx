@@ -3,7 +3,7 @@ import { Archive, ArchiveRestore, Pencil, Plus, Search, Trash2 } from "lucide-re
 import { useDoubt } from "./useEntry";
 import { useThreadList } from "./useThreadList";
 
-export function ThreadList({ agentId, threadId, open }) {
+export function ThreadList({ agentId, threadId, open, canSearch }) {
   const [words, setWords] = useState("");
   const [includeArchived, setIncludeArchived] = useState(false);
   const [failure, setFailure] = useState(null);
@@ -23,10 +23,12 @@ export function ThreadList({ agentId, threadId, open }) {
         <Plus />
         New chat
       </button>
-      <label className="search">
-        <Search aria-hidden />
-        <input type="search" aria-label="Search" placeholder="Search" value={words} onChange={(event) => setWords(event.target.value)} />
-      </label>
+      {canSearch && (
+        <label className="search">
+          <Search aria-hidden />
+          <input type="search" aria-label="Search" placeholder="Search" value={words} onChange={(event) => setWords(event.target.value)} />
+        </label>
+      )}
       {error && <p role="alert">{error.message}</p>}
       <ul aria-busy={list.isLoading}>
         {list.threads.map((thread) => (
