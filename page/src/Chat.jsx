@@ -12,7 +12,7 @@ import {
 import { X } from "lucide-react";
 import { z } from "zod";
 import { Approval } from "./Approval";
-import { useDoubt } from "./useEntry";
+import { useDoubt } from "./useDoubt";
 
 export function Chat({ agent, threadId, theme }) {
   const [failure, dismiss] = useFailure(agent.name, threadId);

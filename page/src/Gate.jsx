@@ -1,6 +1,7 @@
 import { Page } from "./Page";
 import { SignIn } from "./SignIn";
-import { Doubt, useEntry } from "./useEntry";
+import { Doubt } from "./useDoubt";
+import { useEntry } from "./useEntry";
 import { useTheme } from "./useTheme";
 
 /** Asks who is there before anything else: what is wrong is said at once, and not by every part of the page. */

@@ -1,6 +1,6 @@
 import { useDeferredValue, useState } from "react";
 import { Archive, ArchiveRestore, Pencil, Plus, Search, Trash2 } from "lucide-react";
-import { useDoubt } from "./useEntry";
+import { useDoubt } from "./useDoubt";
 import { useThreadList } from "./useThreadList";
 
 export function ThreadList({ agentId, threadId, open, canSearch }) {

@@ -1,4 +1,4 @@
-import { createContext, useCallback, useContext, useEffect, useRef, useState } from "react";
+import { useCallback, useEffect, useRef, useState } from "react";
 import { remember, remembered } from "./credential";
 import { ask, query } from "./runtime";
 
@@ -57,15 +57,4 @@ async function meet(credential, signal) {
     if (refusal.status !== 400 && refusal.status !== 422) throw refusal;
   });
   return info;
-}
-
-/** Asks the runtime anew whether it lets the user in. */
-export const Doubt = createContext(() => {});
-
-/** What goes wrong may do so because the runtime no longer knows the user: a token ends, a key is taken back. */
-export function useDoubt(error) {
-  const doubt = useContext(Doubt);
-  useEffect(() => {
-    if (error) doubt();
-  }, [error, doubt]);
 }

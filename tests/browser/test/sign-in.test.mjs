@@ -160,6 +160,9 @@ describe("the page of a runtime on the Intelligence platform", () => {
     const tab = await signIn(keys.ada);
     await tab.lists([]);
     assert.equal(await tab.threads.getByRole("searchbox").count(), 0);
+    await tab.page.getByRole("button", { name: "State and events" }).click();
+    await tab.page.getByText("The agent shares no state").waitFor();
+    started.profile.forgive(/404/);
     // The platform's threads are named by their agent, which is not to wait here.
     await tab.say("Hello");
     await tab.shows([["user", "Hello"], ["assistant", "You said: Hello"]]);
