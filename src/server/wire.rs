@@ -317,7 +317,7 @@ mod tests {
             ("base_path = false\nsingle_route_path = \"/one\"", false),
             ("base_path = \"/pages\"", true),
         ] {
-            assert_eq!(page(&config(&format!("[server]\n{server}\n"))).is_some(), is_there, "{server}");
+            assert_eq!(page_talks_to(&config(&format!("[server]\n{server}\n"))).is_some(), is_there, "{server}");
         }
     }
 
