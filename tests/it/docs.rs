@@ -1,6 +1,8 @@
 //! What the documents beside the code say of the code.
 
 mod compatibility;
+mod migration;
+mod programs;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -107,8 +109,13 @@ fn has(page: &Path, heading: &str) -> bool {
 }
 
 /// A page without its programs.
-fn prose(page: &str) -> String {
+pub(crate) fn prose(page: &str) -> String {
     page.split("\n```").step_by(2).collect::<Vec<_>>().join("\n")
+}
+
+/// What stands between backticks in prose.
+pub(crate) fn code(prose: &str) -> Vec<String> {
+    prose.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
 /// The programs, commands and files in a language that a page shows.
