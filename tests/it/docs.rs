@@ -61,6 +61,29 @@ fn error_codes_are_those_of_the_api() {
 }
 
 #[test]
+fn http_errors_are_those_of_the_interface() {
+    let page = fs::read_to_string("docs/error-codes.md").unwrap();
+    let (_, table) = page.split_once("## HTTP errors").unwrap();
+    let cells = table.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    let listed: BTreeSet<u16> = cells.flat_map(|cell| cell.split(", ")).filter_map(|cell| cell.parse().ok()).collect();
+    let interface = fs::read_to_string("openapi.yaml").unwrap();
+    let keys = interface.lines().filter_map(|line| Some(line.trim().strip_prefix('\'')?.split_once("':")?.0));
+    let answered: BTreeSet<u16> = keys.filter_map(|key| key.parse().ok()).filter(|status| *status >= 400).collect();
+    assert!(answered.len() >= 10, "{answered:?}");
+    assert_eq!(listed, answered);
+}
+
+#[test]
+fn the_oldest_rust_is_named() {
+    let oldest = env!("CARGO_PKG_RUST_VERSION");
+    let page = fs::read_to_string("docs/quick-start.md").unwrap();
+    assert!(
+        page.contains(&format!("Rust {oldest} or newer")),
+        "docs/quick-start.md does not say: Rust {oldest} or newer"
+    );
+}
+
+#[test]
 fn the_threat_model_names_every_route() {
     let page = fs::read_to_string("SECURITY.md").unwrap();
     for (name, path, methods) in copilotkit_runtime::http::Route::table() {
