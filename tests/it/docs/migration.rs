@@ -100,12 +100,11 @@ fn tools_of_mcp_servers() {
 
 #[test]
 fn options_of_the_intelligence_runtime() {
-    let intelligence = Intelligence::builder()
+    let builder = Intelligence::builder()
         .api_key("cpk-1")
         .api_url("http://127.0.0.1:1")
         .ws_url("ws://127.0.0.1:2")
         .learning_container_by(|_| ready(Ok(None)))
-        .enterprise_learning(cfg!(feature = "mcp"))
         .on_thread_created(|_| {})
         .on_thread_updated(|_| {})
         .on_thread_deleted(|_| {})
@@ -115,10 +114,11 @@ fn options_of_the_intelligence_runtime() {
         .lock_heartbeat(Duration::from_secs(15))
         .lock_key_prefix("tenant-a")
         .max_reconnect(Duration::from_secs(10))
-        .max_rejoin(Duration::from_secs(30))
-        .build();
+        .max_rejoin(Duration::from_secs(30));
+    #[cfg(feature = "mcp")]
+    let builder = builder.enterprise_learning(true);
     let ada = |_: &Parts| ready(Ok(User::new("ada")));
-    CopilotRuntime::on_intelligence(intelligence.unwrap(), ada).agent("default", DemoAgent::new()).build().unwrap();
+    CopilotRuntime::on_intelligence(builder.build().unwrap(), ada).agent("default", DemoAgent::new()).build().unwrap();
 }
 
 #[test]

@@ -55,18 +55,18 @@ fn the_unit_starts_the_program_and_lets_it_end() {
     let unit = file("copilotkit-runtime.service");
     let place = Place::new();
     place.write("copilotkit.toml", "");
-    let start = values(&unit, "ExecStart").concat();
+    let start = values(&unit, "ExecStart=").concat();
     let arguments = start.strip_prefix("/usr/local/bin/copilotkit-runtime ").expect("the program");
     let config = place.path("copilotkit.toml").display().to_string();
     let arguments: Vec<&str> = arguments
         .split_whitespace()
         .map(|word| if word == "/etc/copilotkit/copilotkit.toml" { config.as_str() } else { word })
         .collect();
-    let variables = values(&unit, "Environment").into_iter().filter_map(|pair| pair.split_once('='));
+    let variables = values(&unit, "Environment=").into_iter().filter_map(|pair| pair.split_once('='));
     let variables: Vec<_> = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     assert!(variables.iter().any(|(name, _)| name == "COPILOTKIT_DATABASE"), "{variables:?}");
     accepted(&arguments, &variables);
-    let patience: u64 = values(&unit, "TimeoutStopSec").concat().parse().expect("seconds");
+    let patience: u64 = values(&unit, "TimeoutStopSec=").concat().parse().expect("seconds");
     assert!(patience > default_of("shutdown_deadline", "s"));
 }
 
