@@ -1,9 +1,11 @@
 //! The program as people run it: its output, its exit codes, its end.
 
 mod access;
+mod deploy;
 mod documents;
 mod keeping;
 mod limits;
+mod named;
 mod operators;
 #[cfg(feature = "otlp")]
 mod otlp;
