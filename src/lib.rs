@@ -26,6 +26,15 @@ pub use runtime::{
 };
 
 /// The programs in the book are compiled, as those of the README are.
-#[cfg(all(doctest, feature = "sqlite"))]
-#[doc = include_str!("../docs/mount.md")]
-mod mount {}
+#[cfg(doctest)]
+mod book {
+    #[doc = include_str!("../docs/intelligence.md")]
+    mod intelligence {}
+    #[cfg(feature = "sqlite")]
+    #[doc = include_str!("../docs/mount.md")]
+    mod mount {}
+    #[doc = include_str!("../docs/operating.md")]
+    mod operating {}
+    #[doc = include_str!("../docs/users.md")]
+    mod users {}
+}

@@ -12,9 +12,11 @@ import {
 import { X } from "lucide-react";
 import { z } from "zod";
 import { Approval } from "./Approval";
+import { useDoubt } from "./useDoubt";
 
 export function Chat({ agent, threadId, theme }) {
   const [failure, dismiss] = useFailure(agent.name, threadId);
+  useDoubt(failure);
   useDefaultRenderTool();
   useInterrupt({
     agentId: agent.name,

@@ -1,10 +1,13 @@
 import { useCallback, useEffect, useRef, useState } from "react";
 import { RefreshCw, X } from "lucide-react";
 import { ask } from "./runtime";
+import { useDoubt } from "./useDoubt";
 import { useRuns } from "./useRuns";
 
 /** More would make the page slow; what is older can be asked for. */
 const NEWEST = 200;
+
+const NOTHING = { state: null, events: [] };
 
 /** What the runtime holds of a thread besides its messages. */
 export function Details({ agentId, threadId, close }) {
@@ -48,6 +51,7 @@ function useHeld(agentId, threadId, view) {
   const [round, setRound] = useState(0);
   const refresh = useCallback(() => setRound((round) => round + 1), []);
   useRuns(agentId, refresh);
+  useDoubt(error);
   useEffect(() => {
     const leaving = new AbortController();
     const { signal } = leaving;
@@ -56,7 +60,13 @@ function useHeld(agentId, threadId, view) {
         setHeld({ view, ...answer });
         setError(null);
       },
-      (error) => signal.aborted || setError(error),
+      (error) => {
+        if (signal.aborted) return;
+        // The platform knows no thread before its first message.
+        const isNew = error.status === 404;
+        if (isNew) setHeld({ view, ...NOTHING });
+        setError(isNew ? null : error);
+      },
     );
     return () => leaving.abort();
   }, [threadId, view, round]);

@@ -1,19 +1,21 @@
-import { useEffect, useRef, useState } from "react";
+import { useEffect, useMemo, useRef, useState } from "react";
 import { flushSync } from "react-dom";
 import { CopilotKitProvider } from "@copilotkit/react-core/v2";
 import { Braces, Menu } from "lucide-react";
 import { Chat } from "./Chat";
+import { headersWith } from "./credential";
 import { Details } from "./Details";
 import { runtimeUrl } from "./runtime";
 import { Sidebar } from "./Sidebar";
 import { useAddress } from "./useAddress";
 
-export function Page({ info, theme }) {
+export function Page({ info, credential, signOut, theme }) {
   const agents = Object.values(info.agents);
   const { agentId, threadId, open } = useAddress(agents[0]?.name);
   const agent = agents.find(({ name }) => name === agentId);
   const [menu, setMenu] = useState(false);
   const [details, setDetails] = useState(false);
+  const headers = useMemo(() => headersWith(credential), [credential]);
   const menuButton = useRef(null);
   const detailsButton = useRef(null);
   const close = (set, button) => () => {
@@ -27,7 +29,7 @@ export function Page({ info, theme }) {
   }, [agent]);
 
   return (
-    <CopilotKitProvider runtimeUrl={runtimeUrl} enableInspector={false}>
+    <CopilotKitProvider runtimeUrl={runtimeUrl} headers={headers} enableInspector={false}>
       <div className="page" data-menu={menu} data-details={details} onKeyDown={onEscape(menu && close(setMenu, menuButton))}>
         <Sidebar
           isOpen={menu}
@@ -41,6 +43,7 @@ export function Page({ info, theme }) {
           }}
           close={close(setMenu, menuButton)}
           theme={theme}
+          signOut={credential && signOut}
         />
         <div className="shade" onClick={() => setMenu(false)} />
         <main inert={menu}>

@@ -2,7 +2,7 @@ import { useEffect, useRef } from "react";
 import { Monitor, Moon, Sun, X } from "lucide-react";
 import { ThreadList } from "./ThreadList";
 
-export function Sidebar({ isOpen, info, agents, agent, threadId, open, close, theme }) {
+export function Sidebar({ isOpen, info, agents, agent, threadId, open, close, theme, signOut }) {
   const closeButton = useRef(null);
   useEffect(() => {
     if (isOpen) closeButton.current.focus();
@@ -30,7 +30,14 @@ export function Sidebar({ isOpen, info, agents, agent, threadId, open, close, th
         </ul>
       </nav>
       {agent && (
-        <ThreadList key={agent.name} agentId={agent.name} threadId={threadId} open={(id) => open(agent.name, id)} />
+        <ThreadList
+          key={agent.name}
+          agentId={agent.name}
+          threadId={threadId}
+          open={(id) => open(agent.name, id)}
+          // Of threads the platform keeps it searches none.
+          canSearch={info.mode !== "intelligence"}
+        />
       )}
       <footer>
         <fieldset className="theme">
@@ -48,6 +55,11 @@ export function Sidebar({ isOpen, info, agents, agent, threadId, open, close, th
             </label>
           ))}
         </fieldset>
+        {signOut && (
+          <button type="button" onClick={signOut}>
+            Sign out
+          </button>
+        )}
         <a href="page/licenses.txt">Licenses</a>
       </footer>
     </aside>

@@ -1,14 +1,16 @@
 import { useDeferredValue, useState } from "react";
 import { Archive, ArchiveRestore, Pencil, Plus, Search, Trash2 } from "lucide-react";
+import { useDoubt } from "./useDoubt";
 import { useThreadList } from "./useThreadList";
 
-export function ThreadList({ agentId, threadId, open }) {
+export function ThreadList({ agentId, threadId, open, canSearch }) {
   const [words, setWords] = useState("");
   const [includeArchived, setIncludeArchived] = useState(false);
   const [failure, setFailure] = useState(null);
   const list = useThreadList({ agentId, includeArchived, words: useDeferredValue(words.trim()) });
 
   const error = failure ?? list.error;
+  useDoubt(error);
   const attempt = (change) => change.then(() => setFailure(null), setFailure);
   const remove = async (id) => {
     await list.deleteThread(id);
@@ -21,10 +23,12 @@ export function ThreadList({ agentId, threadId, open }) {
         <Plus />
         New chat
       </button>
-      <label className="search">
-        <Search aria-hidden />
-        <input type="search" aria-label="Search" placeholder="Search" value={words} onChange={(event) => setWords(event.target.value)} />
-      </label>
+      {canSearch && (
+        <label className="search">
+          <Search aria-hidden />
+          <input type="search" aria-label="Search" placeholder="Search" value={words} onChange={(event) => setWords(event.target.value)} />
+        </label>
+      )}
       {error && <p role="alert">{error.message}</p>}
       <ul aria-busy={list.isLoading}>
         {list.threads.map((thread) => (

@@ -1,3 +1,5 @@
+import { headersWith, remembered } from "./credential";
+
 /** The runtime's address. The server writes its path into the page, relative, so that a proxy may put both below another path. */
 export const runtimeUrl = new URL(
   document.querySelector('meta[name="copilotkit-runtime"]').content,
@@ -12,11 +14,11 @@ export class Refusal extends Error {
   }
 }
 
-/** Asks the runtime for JSON. */
-export async function ask(path, { signal } = {}) {
+/** Asks the runtime for JSON, as whoever signed in unless another credential is to be tried. */
+export async function ask(path, { signal, credential = remembered() } = {}) {
   let answer;
   try {
-    answer = await fetch(runtimeUrl + path, { signal });
+    answer = await fetch(runtimeUrl + path, { signal, headers: headersWith(credential) });
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new Refusal(0, "The runtime does not answer");

@@ -21,18 +21,16 @@ export function useThreadList({ agentId, includeArchived, words }) {
     return () => window.removeEventListener("focus", refresh);
   }, [refresh]);
 
-  if (!words) return all;
-  const andSearch = (change) => (...of) => change(...of).finally(search);
-  return {
-    threads: found.threads,
-    error: found.error,
-    isLoading: found.words !== words,
-    hasMoreThreads: false,
-    renameThread: andSearch(all.renameThread),
-    archiveThread: andSearch(all.archiveThread),
-    unarchiveThread: andSearch(all.unarchiveThread),
-    deleteThread: andSearch(all.deleteThread),
+  // `useThreads` shows a change at once. An answer that was on its way by then would undo it on the screen.
+  const andRefresh = (change) => (...of) => change(...of).finally(refresh);
+  const changes = {
+    renameThread: andRefresh(all.renameThread),
+    archiveThread: andRefresh(all.archiveThread),
+    unarchiveThread: andRefresh(all.unarchiveThread),
+    deleteThread: andRefresh(all.deleteThread),
   };
+  if (!words) return { ...all, ...changes };
+  return { threads: found.threads, error: found.error, isLoading: found.words !== words, hasMoreThreads: false, ...changes };
 }
 
 /** `useThreads` knows no search: this asks the route itself. */

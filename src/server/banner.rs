@@ -15,7 +15,7 @@ pub(super) fn on_start(config: &Config, address: SocketAddr, operators: Option<S
     let mut text = format!("CopilotKit runtime {} listens on {origin}\n\n", env!("CARGO_PKG_VERSION"));
     text.push_str(&agents(config));
     text.push_str(&mounts(config, &origin));
-    if wire::page(config).is_some() {
+    if wire::page_talks_to(config).is_some() {
         let _ = writeln!(text, "  {:<13} {origin}", "chat");
     }
     text.push_str(&keeping(config));

@@ -144,7 +144,7 @@ mod tests {
         let front = Front::new(
             wire::mounts(&config, &runtime).expect("good services"),
             "about".to_owned(),
-            wire::page(&config),
+            wire::page(&config, &runtime),
         );
         let request = http::Request::builder().uri(path).header(ACCEPT, accept).body(Body::empty()).expect("a request");
         let response = front.oneshot(request).await.expect("an answer");

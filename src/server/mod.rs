@@ -187,7 +187,7 @@ async fn serving(config: Config, runtime: Prepared) -> Result<ExitCode, Refusal>
     if let (Some(retention), Some(store)) = (config.retention, database) {
         beside.spawn(async move { retention::keep_to(retention, &store).await });
     }
-    let front = Front::new(mounts, banner::about(&config, address), wire::page(&config));
+    let front = Front::new(mounts, banner::about(&config, address), wire::page(&config, &runtime));
     let front = front.beside(operators::probes(&runtime));
     let (deadline, connections) = (config.server.shutdown_deadline, config.limits.connections);
     let serving = listen::serve(listener, front, &runtime, signals, deadline, connections);

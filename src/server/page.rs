@@ -12,6 +12,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::Full;
+use url::Url;
 
 /// Below which path its files lie.
 pub(super) const FILES: &str = "/page/";
@@ -20,10 +21,17 @@ pub(super) const FILES: &str = "/page/";
 const RUNTIME: &str = r#"content="./api/copilotkit""#;
 
 /// It runs its own scripts, talks to its own origin, and shows nothing from elsewhere: an answer that names a picture of
-/// another server would tell that server who reads it. Styles are set by the components themselves.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; \
-    img-src 'self' data: blob:; media-src data: blob:; font-src 'self' data:; \
-    base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// another server would tell that server who reads it. Styles are set by the components themselves. Where the platform
+/// keeps the threads, `sockets` is where the page listens to it.
+fn policy(sockets: Option<&str>) -> String {
+    let origin = sockets.and_then(|url| Url::parse(url).ok()).map(|url| url.origin().ascii_serialization());
+    let connect = ["'self'"].into_iter().chain(origin.as_deref()).collect::<Vec<_>>().join(" ");
+    format!(
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src {connect}; \
+         img-src 'self' data: blob:; media-src data: blob:; font-src 'self' data:; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+}
 
 /// A part of the page.
 #[derive(Debug)]
@@ -49,18 +57,24 @@ static PARTS: &[File] = include!("page/files.rs");
 pub(super) struct Page {
     html: Bytes,
     etag: HeaderValue,
+    policy: HeaderValue,
 }
 
 impl Page {
-    /// The page for a runtime at this path of the same origin.
-    pub(super) fn new(base_path: &str) -> Page {
+    /// The page for a runtime at this path of the same origin, whose events come by these sockets or from itself.
+    pub(super) fn new(base_path: &str, sockets: Option<&str>) -> Page {
         // Relative, and so it holds behind a proxy that puts all of it below a path of its own.
         let path = base_path.replace('&', "&amp;");
         let html = MADE.replace(RUNTIME, &format!(r#"content=".{path}""#));
         let mut hash = DefaultHasher::new();
         html.hash(&mut hash);
         let etag = HeaderValue::try_from(format!("\"{:016x}\"", hash.finish()));
-        Page { html: html.into(), etag: etag.unwrap_or_else(|_| HeaderValue::from_static("\"\"")) }
+        let policy = HeaderValue::try_from(policy(sockets));
+        Page {
+            html: html.into(),
+            etag: etag.unwrap_or_else(|_| HeaderValue::from_static("\"\"")),
+            policy: policy.unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'")),
+        }
     }
 
     /// The page itself. Browsers ask every time whether it is still the same.
@@ -75,7 +89,7 @@ impl Page {
         set(headers, CONTENT_TYPE, "text/html; charset=utf-8");
         set(headers, CACHE_CONTROL, "no-cache");
         set(headers, VARY, "accept");
-        set(headers, CONTENT_SECURITY_POLICY, POLICY);
+        headers.insert(CONTENT_SECURITY_POLICY, self.policy.clone());
         set(headers, REFERRER_POLICY, "no-referrer");
         set(headers, X_CONTENT_TYPE_OPTIONS, "nosniff");
         headers.insert(ETAG, self.etag.clone());
@@ -159,9 +173,22 @@ mod tests {
 
     #[tokio::test]
     async fn the_page_knows_where_its_runtime_is() {
-        let html = body(Page::new("/a:b&lt").html(&HeaderMap::new())).await;
+        let html = body(Page::new("/a:b&lt", None).html(&HeaderMap::new())).await;
         assert!(text(&html).contains(r#"<meta name="copilotkit-runtime" content="./a:b&amp;lt" />"#), "{html:?}");
         assert_eq!(MADE.matches(RUNTIME).count(), 1);
+    }
+
+    #[test]
+    fn the_page_may_ask_its_own_server_and_listen_to_the_platform() {
+        for (sockets, wanted) in [
+            (None, "connect-src 'self';"),
+            (Some("wss://realtime.example.com/client"), "connect-src 'self' wss://realtime.example.com;"),
+            (Some("ws://127.0.0.1:4000/base/client"), "connect-src 'self' ws://127.0.0.1:4000;"),
+        ] {
+            let answer = Page::new("/api/copilotkit", sockets).html(&HeaderMap::new());
+            let policy = answer.headers()[CONTENT_SECURITY_POLICY].to_str().expect("text");
+            assert!(policy.starts_with("default-src 'none';") && policy.contains(wanted), "{policy}");
+        }
     }
 
     #[test]
@@ -177,9 +204,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_browser_that_has_the_page_is_told_so() {
-        let page = Page::new("/api/copilotkit");
+        let page = Page::new("/api/copilotkit", None);
         let etag = page.html(&HeaderMap::new()).headers()[ETAG].clone();
-        assert_ne!(etag, Page::new("/other").html(&HeaderMap::new()).headers()[ETAG]);
+        assert_ne!(etag, Page::new("/other", None).html(&HeaderMap::new()).headers()[ETAG]);
         let mut known = HeaderMap::new();
         known.insert(IF_NONE_MATCH, etag.clone());
         let answer = page.html(&known);

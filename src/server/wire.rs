@@ -176,13 +176,19 @@ pub(super) fn mounts(config: &Config, runtime: &CopilotRuntime) -> Result<Vec<Mo
     Ok(multi.chain(single).collect())
 }
 
-/// The page, if it is wanted, and there is a runtime it can talk to, and no runtime lies where its files are.
-pub(super) fn page(config: &Config) -> Option<Page> {
+/// The page of a runtime, if it has one.
+pub(super) fn page(config: &Config, runtime: &CopilotRuntime) -> Option<Page> {
+    page_talks_to(config).map(|base| Page::new(base, runtime.intelligence().map(Intelligence::client_url)))
+}
+
+/// The path of the page's runtime, if the page is wanted, and there is a runtime it can talk to, and no runtime lies where
+/// its files are.
+pub(super) fn page_talks_to(config: &Config) -> Option<&str> {
     let Server { page, base_path, single_route_path, .. } = &config.server;
     let base = base_path.as_deref().filter(|_| *page)?;
     let in_the_way =
         [Some(base), single_route_path.as_deref()].into_iter().flatten().any(|path| covers(path, page::FILES));
-    (!in_the_way).then(|| Page::new(base))
+    (!in_the_way).then_some(base)
 }
 
 fn place(config: &Config) -> Place {
@@ -311,7 +317,7 @@ mod tests {
             ("base_path = false\nsingle_route_path = \"/one\"", false),
             ("base_path = \"/pages\"", true),
         ] {
-            assert_eq!(page(&config(&format!("[server]\n{server}\n"))).is_some(), is_there, "{server}");
+            assert_eq!(page_talks_to(&config(&format!("[server]\n{server}\n"))).is_some(), is_there, "{server}");
         }
     }
 

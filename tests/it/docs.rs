@@ -1,6 +1,8 @@
 //! What the documents beside the code say of the code.
 
 mod compatibility;
+mod migration;
+mod programs;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -59,6 +61,29 @@ fn error_codes_are_those_of_the_api() {
 }
 
 #[test]
+fn http_errors_are_those_of_the_interface() {
+    let page = fs::read_to_string("docs/error-codes.md").unwrap();
+    let (_, table) = page.split_once("## HTTP errors").unwrap();
+    let cells = table.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    let listed: BTreeSet<u16> = cells.flat_map(|cell| cell.split(", ")).filter_map(|cell| cell.parse().ok()).collect();
+    let interface = fs::read_to_string("openapi.yaml").unwrap();
+    let keys = interface.lines().filter_map(|line| Some(line.trim().strip_prefix('\'')?.split_once("':")?.0));
+    let answered: BTreeSet<u16> = keys.filter_map(|key| key.parse().ok()).filter(|status| *status >= 400).collect();
+    assert!(answered.len() >= 10, "{answered:?}");
+    assert_eq!(listed, answered);
+}
+
+#[test]
+fn the_oldest_rust_is_named() {
+    let oldest = env!("CARGO_PKG_RUST_VERSION");
+    let page = fs::read_to_string("docs/quick-start.md").unwrap();
+    assert!(
+        page.contains(&format!("Rust {oldest} or newer")),
+        "docs/quick-start.md does not say: Rust {oldest} or newer"
+    );
+}
+
+#[test]
 fn the_threat_model_names_every_route() {
     let page = fs::read_to_string("SECURITY.md").unwrap();
     for (name, path, methods) in copilotkit_runtime::http::Route::table() {
@@ -107,8 +132,13 @@ fn has(page: &Path, heading: &str) -> bool {
 }
 
 /// A page without its programs.
-fn prose(page: &str) -> String {
+pub(crate) fn prose(page: &str) -> String {
     page.split("\n```").step_by(2).collect::<Vec<_>>().join("\n")
+}
+
+/// What stands between backticks in prose.
+pub(crate) fn code(prose: &str) -> Vec<String> {
+    prose.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
 /// The programs, commands and files in a language that a page shows.

@@ -1,10 +1,12 @@
 //! The program as people run it: its output, its exit codes, its end.
 
 mod access;
+mod deploy;
 mod documents;
 mod keeping;
 mod limits;
 mod logs;
+mod named;
 mod operators;
 #[cfg(feature = "otlp")]
 mod otlp;

@@ -56,6 +56,7 @@ class Tab {
   constructor(page) {
     this.page = page;
     this.input = page.getByTestId("copilot-chat-textarea");
+    this.credential = page.getByLabel("Token or API key");
     this.threads = page.getByRole("navigation", { name: "Threads" });
   }
 
@@ -70,6 +71,17 @@ class Tab {
   async say(text) {
     await this.input.fill(text);
     await this.input.press("Enter");
+  }
+
+  /** Gives a token or API key to a page that asks for one. */
+  async signIn(credential) {
+    await this.credential.fill(credential);
+    await this.credential.press("Enter");
+  }
+
+  /** Waits until this is what the keyboard writes to. */
+  hasFocus(locator) {
+    return settles(() => locator.evaluate((element) => element === document.activeElement), true);
   }
 
   async reload() {

@@ -4,7 +4,9 @@ import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach } from "node:test";
 import { startAgents } from "../../client/support/agents.mjs";
 import { agentSection, install, startDemoRuntime, startRuntime } from "../../client/support/runtime.mjs";
+import { API_KEY, startPlatform } from "../../client/support/platform.mjs";
 import { launchBrowser, openProfile } from "./browser.mjs";
+import { credentialSections, keys } from "./credentials.mjs";
 import { serveExample } from "./site.mjs";
 
 /** The example's agent is a scripted one; `started.agents.release(threadId)` lets `patient` go on. */
@@ -40,19 +42,46 @@ export function useDemoPage() {
 
 /** The page of a runtime that tells its users apart by the header `x-user`. */
 export function usePageWithUsers() {
-  return useSite(async (started, atEnd) => {
-    const agents = await startAgents();
-    atEnd(() => agents.close());
-    const place = install(`[users]\nheader = "x-user"\n\n${agentSection("default", agents.url("text"))}`);
-    atEnd(() => place.remove());
-    return place.start();
-  }, serveItself);
+  return useConfigured(() => '[users]\nheader = "x-user"\n', [{ "x-user": "ada" }, { "x-user": "eve" }]);
+}
+
+/** The page of a runtime that knows its users by the credentials in `credentials.mjs`. */
+export function usePageWithCredentials() {
+  return useConfigured(() => credentialSections, owners);
+}
+
+/** The same where the Intelligence platform keeps the threads. */
+export function usePageOnPlatform() {
+  return useConfigured(async (atEnd) => {
+    const platform = await startPlatform();
+    atEnd(() => platform.stop());
+    const place = { api_key: API_KEY, api_url: platform.url, ws_url: platform.wsUrl };
+    const settings = Object.entries(place).map(([name, value]) => `${name} = "${value}"\n`);
+    return `[intelligence]\n${settings.join("")}\n${credentialSections}`;
+  }, owners);
+}
+
+const owners = Object.values(keys).map((key) => ({ authorization: `Bearer ${key}` }));
+
+/** The page in front of one scripted agent, with more sections in the configuration; `owners` are the headers of its users. */
+function useConfigured(sections, owners) {
+  return useSite(
+    async (started, atEnd) => {
+      started.agents = await startAgents();
+      atEnd(() => started.agents.close());
+      const place = install(`${await sections(atEnd)}\n${agentSection("default", started.agents.url("patient"))}`);
+      atEnd(() => place.remove());
+      return place.start();
+    },
+    serveItself,
+    owners,
+  );
 }
 
 const serveItself = (runtime) => ({ url: `${new URL(runtime.url).origin}/`, close() {} });
 
 /** Every test finds no threads and gets a browser profile, `started.profile`, in which no page may have had a problem. */
-function useSite(startRuntime, serve = serveExample) {
+function useSite(startRuntime, serve = serveExample, owners = [{}]) {
   const started = {};
   const ends = [];
   const atEnd = (end) => ends.unshift(end);
@@ -65,9 +94,10 @@ function useSite(startRuntime, serve = serveExample) {
     atEnd(() => started.browser.close());
   });
   beforeEach(async () => {
-    const headers = { "x-user": "ada" };
-    const cleared = await fetch(`${started.runtime.url}/threads/clear`, { method: "POST", headers });
-    assert.equal(cleared.status, 204);
+    for (const headers of owners) {
+      const cleared = await fetch(`${started.runtime.url}/threads/clear`, { method: "POST", headers });
+      assert.equal(cleared.status, 204);
+    }
     started.profile = await openProfile(started.browser, started.site.url);
   });
   afterEach(async () => {

@@ -85,6 +85,33 @@ describe("the page and its agents", () => {
     await tab.lists(["The land is dry"]);
   });
 
+  test("a list that was on its way does not undo a change", async () => {
+    const tab = await started.profile.openTab();
+    await tab.say("Sea");
+    await tab.shows([["user", "Sea"], ["assistant", "You said: Sea"]]);
+    await tab.lists(["Sea"]);
+    let release;
+    const renamed = new Promise((resolve) => {
+      release = resolve;
+    });
+    const held = new Promise((resolve, reject) => {
+      const hold = async (route) => {
+        const answer = await route.fetch();
+        resolve(route.request());
+        await renamed;
+        // The page may have given it up meanwhile.
+        await route.fulfill({ response: answer }).catch(() => {});
+      };
+      tab.page.route("**/threads?*limit=50", hold, { times: 1 }).catch(reject);
+    });
+    await tab.page.evaluate(() => window.dispatchEvent(new Event("focus")));
+    const request = await held;
+    await tab.rename("Sea", "Ocean");
+    release();
+    await request.response();
+    await tab.lists(["Ocean"]);
+  });
+
   test("state and events can be looked into, and follow the runs", async () => {
     const tab = await started.profile.openTab();
     await tab.choose("state");

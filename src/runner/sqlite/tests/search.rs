@@ -64,6 +64,8 @@ async fn what_was_said_before_the_words_were_kept_in_another_way_is_found() {
     let place = TempFile::new();
     talk(&open(&place), 0..20).await;
     let first = "DROP TABLE search; DELETE FROM unsearched; PRAGMA user_version = 1;
+        CREATE INDEX threads_of_all ON threads (archived, active);
+        CREATE INDEX threads_of_owner ON threads (owner, archived, active);
         CREATE VIRTUAL TABLE search USING fts5 (words, tokenize = 'ascii', detail = 'none', columnsize = 0)";
     place.connect().execute_batch(first).unwrap();
     let store = open(&place);
