@@ -19,6 +19,7 @@ pub mod server;
 mod trace;
 pub mod transcription;
 
+pub use meter::{ConnectionMeter, OpenConnection};
 pub use runtime::{
     A2ui, Allow, BuildError, Builder, Check, Claims, CopilotRuntime, IdentifyError, KeptByPlatform, KeptHere, Limits,
     LiveNow, METRICS_CONTENT_TYPE, Readiness, Status, User,

@@ -17,11 +17,11 @@ use crate::agui::{Event, EventTooLarge, PROTO_MEDIA_TYPE, ProtoDecoder, ProtoErr
 /// No event came for too long.
 pub(super) const FIRST_EVENT_TIMEOUT: &str = "AGENT_FIRST_EVENT_TIMEOUT";
 /// An event was larger than one may be.
-pub(super) const EVENT_TOO_LARGE: &str = "AGENT_EVENT_TOO_LARGE";
+pub(crate) const EVENT_TOO_LARGE: &str = "AGENT_EVENT_TOO_LARGE";
 /// No byte came for too long.
 pub(super) const IDLE_TIMEOUT: &str = "AGENT_IDLE_TIMEOUT";
 /// The whole answer took too long.
-pub(super) const TOTAL_TIMEOUT: &str = "AGENT_TOTAL_TIMEOUT";
+pub(crate) const TOTAL_TIMEOUT: &str = "AGENT_TOTAL_TIMEOUT";
 
 /// The events of an answer that has begun. Everything that arrived is handed out before the next read, and
 /// before a failure. Dropping it drops the body, and with that the connection.

@@ -148,6 +148,7 @@ impl HttpAgent {
     }
 
     /// How long a whole run may take: as long as it likes unless set. Then it fails with `AGENT_TOTAL_TIMEOUT`.
+    /// [`Limits::run_time`](crate::Limits::run_time) holds for every agent.
     #[must_use]
     pub fn total_timeout(mut self, timeout: Option<Duration>) -> HttpAgent {
         self.limits.times.total = timeout;
@@ -155,7 +156,7 @@ impl HttpAgent {
     }
 
     /// The most bytes one event may have: 32 MiB unless set. A larger one fails the run with
-    /// `AGENT_EVENT_TOO_LARGE`.
+    /// `AGENT_EVENT_TOO_LARGE`. [`Limits::event_bytes`](crate::Limits::event_bytes) holds for every agent, so raise both.
     #[must_use]
     pub fn max_event_bytes(mut self, bytes: usize) -> HttpAgent {
         self.limits.event_bytes = bytes;

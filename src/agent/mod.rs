@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::agui::{Event, RunAgentInput};
 
+pub(crate) use self::answer::{EVENT_TOO_LARGE, TOTAL_TIMEOUT};
 pub use self::demo::DemoAgent;
 pub use self::function::FunctionAgent;
 pub use self::headers::{AgentHeaders, InvalidHeader};

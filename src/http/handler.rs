@@ -13,7 +13,7 @@ use http::Method;
 use http::header::ORIGIN;
 use tower::Service;
 use tracing::field::Empty;
-use tracing::{Instrument, Span, error_span};
+use tracing::{Instrument, Span, debug, error_span};
 
 use super::body::{Body, Request, Response};
 use super::client_address::TrustedProxies;
@@ -219,7 +219,9 @@ where
         let answer = async move {
             let answer = AssertUnwindSafe(face.serve(request.map(Body::new))).catch_unwind().await;
             let answer = answer.unwrap_or_else(|_| panicked());
-            face.runtime.answered(answer.status().as_u16());
+            let status = answer.status().as_u16();
+            face.runtime.answered(status);
+            debug!(http.status = status, "the request was answered");
             Ok(answer)
         };
         Box::pin(answer.instrument(span))
@@ -295,9 +297,7 @@ impl Face {
         // Before routing, which would tell strangers what there is.
         let (head, body) = request.into_parts();
         let caller = self.runtime.caller(&head).await;
-        if caller.is_err()
-            && let Err(too_many) = limits::admit_stranger(self, &head)
-        {
+        if let Err(too_many) = limits::admit(self, &head, caller.as_ref().ok()) {
             return Box::pin(self.early(cx, too_many.into_response())).await;
         }
         let request = Request::from_parts(head, body);

@@ -15,26 +15,31 @@ use super::route::Route;
 use crate::runner::RunPass;
 use crate::runtime::{Caller, Client, TooMany};
 
-/// Counts a request of whoever is nobody: who guesses tokens would have all the time there is.
-pub(super) fn admit_stranger(face: &Face, head: &Parts) -> Result<(), ApiError> {
+/// Counts a request, whatever becomes of it: who guesses tokens or the ids of threads would have all the time there is.
+pub(super) fn admit(face: &Face, head: &Parts, caller: Option<&Caller>) -> Result<(), ApiError> {
     if !face.runtime.counts_clients() {
         return Ok(());
     }
-    let client = Client::of(None, face.proxies.client_address(head));
-    Ok(face.runtime.count_request(&client)?)
+    Ok(face.runtime.count_request(&client(face, head, caller))?)
 }
 
-/// Counts a caller's request, and the run it wants, if it wants one: that is what the pass is for. Strangers were counted.
-pub(super) fn admit(face: &Face, head: &Parts, route: &Route, caller: Option<&Caller>) -> Result<RunPass, ApiError> {
-    if !face.runtime.counts_clients() || caller.is_none() {
-        return Ok(RunPass::default());
-    }
-    let client = Client::of(caller, face.proxies.client_address(head));
-    face.runtime.count_request(&client)?;
+/// Counts the run a request wants, if it wants one: that is what the pass is for.
+pub(super) fn admit_run(
+    face: &Face,
+    head: &Parts,
+    route: &Route,
+    caller: Option<&Caller>,
+) -> Result<RunPass, ApiError> {
     match route {
-        Route::AgentRun { .. } | Route::AgentSuggest { .. } => Ok(face.runtime.count_run(&client)?),
+        Route::AgentRun { .. } | Route::AgentSuggest { .. } if face.runtime.counts_clients() => {
+            Ok(face.runtime.count_run(&client(face, head, caller))?)
+        }
         _ => Ok(RunPass::default()),
     }
+}
+
+fn client(face: &Face, head: &Parts, caller: Option<&Caller>) -> Client {
+    Client::of(caller, face.proxies.client_address(head))
 }
 
 /// The answer to a client that has as much as it may have.

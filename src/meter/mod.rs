@@ -2,17 +2,20 @@
 //!
 //! Nothing here knows how it is shown, and nothing leaves the process by itself.
 
+mod connections;
 mod histogram;
 mod process;
 mod run;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::RwLock;
 
+pub(crate) use self::connections::ConnectionCounts;
+pub use self::connections::{ConnectionMeter, OpenConnection};
 pub(crate) use self::histogram::{Histogram, Measured};
 pub(crate) use self::process::ProcessUse;
 pub use self::run::{Outcome, RunMeter};
@@ -37,6 +40,8 @@ pub(crate) struct Meter {
     store: [Histogram; StoreCall::ALL.len()],
     troubles: [AtomicU64; PlatformTrouble::ALL.len()],
     responses: [AtomicU64; STATUSES],
+    /// Of a listener, if one counts.
+    connections: OnceLock<ConnectionMeter>,
 }
 
 /// What is counted of one agent.
@@ -70,6 +75,7 @@ impl Default for Meter {
             store: std::array::from_fn(|_| Histogram::of(&histogram::STORE)),
             troubles: Default::default(),
             responses: std::array::from_fn(|_| AtomicU64::new(0)),
+            connections: OnceLock::new(),
         }
     }
 }
@@ -102,6 +108,16 @@ impl Meter {
 
     fn stored(&self, call: StoreCall, took: Duration) {
         self.store[call as usize].observe(took);
+    }
+
+    /// The meter of the listeners.
+    pub(crate) fn listening(&self) -> ConnectionMeter {
+        self.connections.get_or_init(ConnectionMeter::counting).clone()
+    }
+
+    /// What was counted of connections, if a listener counts.
+    pub(crate) fn connections(&self) -> Option<ConnectionCounts> {
+        self.connections.get()?.counts()
     }
 
     /// When the counting began.

@@ -5,6 +5,7 @@ use std::task::Poll;
 
 use futures_util::{StreamExt, stream};
 
+use super::bounds::{AgentBounds, Watch};
 use super::codes;
 use crate::agent::{Agent, AgentCall, AgentError, EventStream};
 use crate::agui::Event;
@@ -15,7 +16,10 @@ const BATCH: usize = 256;
 const BATCH_BYTES: usize = 256 * 1024;
 
 /// The events of an agent that was started.
-pub(super) struct Running(Contained<EventStream>);
+pub(super) struct Running {
+    events: Contained<EventStream>,
+    watch: Watch,
+}
 
 /// Drops what is the agent's, and keeps a panic inside: the run goes on to its end.
 pub(super) struct Contained<T>(Option<T>);
@@ -47,9 +51,11 @@ pub(super) fn contained<T>(code: impl FnOnce() -> T) -> Option<T> {
 }
 
 /// Starts an agent. A panic is a stream that fails.
-pub(super) fn start(agent: &dyn Agent, call: AgentCall) -> Running {
+pub(super) fn start(agent: &dyn Agent, call: AgentCall, bounds: AgentBounds) -> Running {
+    let watch = Watch::start(bounds);
     let events = contained(|| agent.run(call));
-    Running(Contained::new(events.unwrap_or_else(|| stream::once(std::future::ready(Err(panicked()))).boxed())))
+    let events = events.unwrap_or_else(|| stream::once(std::future::ready(Err(panicked()))).boxed());
+    Running { events: Contained::new(events), watch }
 }
 
 /// What was taken from an agent at once.
@@ -78,16 +84,24 @@ pub(super) enum More {
     Failed(AgentError),
 }
 
-/// Waits for the agent, then takes everything it has ready that fits the batch. A panic is a failure. Who asks again
-/// after the end gets the end.
+/// Waits for the agent, then takes everything it has ready that fits the batch. A panic is a failure, and so is what is
+/// out of bounds. Who asks again after the end gets the end.
 pub(super) async fn next_batch(running: &mut Running, batch: &mut Batch) -> More {
     std::future::poll_fn(|cx| {
+        // Once for all that is ready.
+        if let Some(overdue) = running.watch.overdue(cx) {
+            return Poll::Ready(More::Failed(overdue));
+        }
         loop {
-            let Some(events) = &mut running.0.0 else { return Poll::Ready(More::Ended) };
+            let Some(events) = &mut running.events.0 else { return Poll::Ready(More::Ended) };
             match contained(|| events.poll_next_unpin(cx)) {
                 None => return Poll::Ready(More::Failed(panicked())),
                 Some(Poll::Ready(Some(Ok(event)))) => {
-                    batch.bytes += event.json().len();
+                    let bytes = event.json().len();
+                    if let Err(too_large) = running.watch.admit(bytes) {
+                        return Poll::Ready(More::Failed(too_large));
+                    }
+                    batch.bytes += bytes;
                     batch.events.push(event);
                     if batch.is_full() {
                         return Poll::Ready(More::Coming);
@@ -96,7 +110,7 @@ pub(super) async fn next_batch(running: &mut Running, batch: &mut Batch) -> More
                 Some(Poll::Ready(Some(Err(failure)))) => return Poll::Ready(More::Failed(failure)),
                 Some(Poll::Ready(None)) => {
                     // A stream that has ended may panic if it is asked again.
-                    running.0.release();
+                    running.events.release();
                     return Poll::Ready(More::Ended);
                 }
                 Some(Poll::Pending) if batch.events.is_empty() => return Poll::Pending,
@@ -137,7 +151,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_agent_that_has_ended_is_not_asked_again() {
-        let mut running = start(&Once, AgentCall::new(RunAgentInput::new("t", "r")));
+        let mut running = start(&Once, AgentCall::new(RunAgentInput::new("t", "r")), AgentBounds::default());
         let mut batch = Batch::default();
         assert!(matches!(next_batch(&mut running, &mut batch).await, More::Ended));
         assert_eq!(batch.events.len(), 1);

@@ -5,6 +5,7 @@
 
 mod activity;
 mod batch;
+mod bounds;
 mod intelligence;
 mod listing;
 mod live;
@@ -32,6 +33,7 @@ use crate::agui::{Frames, RunAgentInput};
 pub use crate::meter::{Outcome, RunMeter};
 
 pub use activity::{ActiveNow, Activity};
+pub use bounds::AgentBounds;
 pub(crate) use intelligence::{IntelligenceRunner, PlatformRun, PlatformStop, StartError};
 pub use listing::{InvalidCursor, ThreadCursor, ThreadEntry, ThreadList, ThreadPatch, ThreadQuery};
 #[cfg(feature = "server")]
@@ -125,6 +127,8 @@ pub struct RunRequest {
     pub when_busy: Option<WhenBusy>,
     /// The inbound headers the agent may see.
     pub headers: HeaderMap,
+    /// How long the agent may take, and how much it may say at once.
+    pub bounds: AgentBounds,
     /// Told what becomes of the run, but for a refusal, which whoever asked learns anyway.
     pub meter: RunMeter,
     /// What lasts as long as the run.
@@ -162,6 +166,7 @@ impl RunRequest {
             name: None,
             when_busy: None,
             headers: HeaderMap::new(),
+            bounds: AgentBounds::default(),
             meter: RunMeter::default(),
             pass: RunPass::default(),
         }
@@ -292,6 +297,10 @@ pub mod codes {
     pub const RUNNER_FAILED: &str = "RUNNER_FAILED";
     /// The store could not keep the run's events.
     pub const STORE_FAILED: &str = "STORE_FAILED";
+    /// The agent took longer for the run than it may.
+    pub const AGENT_TOTAL_TIMEOUT: &str = crate::agent::TOTAL_TIMEOUT;
+    /// The agent said an event larger than one may be.
+    pub const AGENT_EVENT_TOO_LARGE: &str = crate::agent::EVENT_TOO_LARGE;
     /// The agent panicked.
     pub const AGENT_PANICKED: &str = "AGENT_PANICKED";
     /// The run produced more bytes than a run may.

@@ -20,12 +20,12 @@ const MAX_BYTES: usize = 64 * 1024 * 1024;
 ///
 /// A failing agent ends with closers and `RUN_ERROR` (upstream's stream just ends: chapter 14, row 9).
 pub(crate) fn run_stateless(request: RunRequest) -> FrameStream {
-    let RunRequest { agent, agent_id, owner, input, headers, pass, .. } = request;
+    let RunRequest { agent, agent_id, owner, input, headers, bounds, pass, .. } = request;
     let span = error_span!("suggest", thread.id = %input.thread_id, user.id = %owner, run.id = %input.run_id, agent.id = %agent_id);
     let input = input.for_agent(|| Uuid::new_v4().to_string());
     let pipeline = Pipeline::new(&input.thread_id, &input.run_id, None);
     let call = AgentCall { input: Arc::new(input), headers, stopped: CancellationToken::new() };
-    let events = span.in_scope(|| start(&*agent, call));
+    let events = span.in_scope(|| start(&*agent, call, bounds));
     let run = Stateless { events, pipeline, bytes: 0, span, _pass: pass };
     stream::unfold(Some(run), |run| async move {
         let mut run = run?;

@@ -36,8 +36,9 @@ impl Local {
     ) -> FrameStream {
         let (owner, name) = (caller.owner().clone(), names::fallback(&input.messages));
         let when_busy = self.policies.chosen(&input);
+        let bounds = found.bounds;
         let request = RunRequest::new(found.id, found.agent, input);
-        let request = RunRequest { owner, name, when_busy, headers, meter: meter.clone(), pass, ..request };
+        let request = RunRequest { owner, name, when_busy, headers, bounds, meter: meter.clone(), pass, ..request };
         let title = match (&self.titles, self.runner.threads()) {
             (Some(titles), Some(store)) => titles.wanted(store, &request).await,
             _ => None,

@@ -10,13 +10,20 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::CopilotRuntime;
-use crate::meter::{AgentCounts, Measured, OTHERS, ProcessUse};
+use crate::meter::{AgentCounts, ConnectionCounts, ConnectionMeter, Measured, OTHERS, ProcessUse};
 use crate::runner::Activity;
 
 /// The content type of [`CopilotRuntime::metrics`].
 pub const METRICS_CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 impl CopilotRuntime {
+    /// Counts the connections of a listener into [`CopilotRuntime::metrics`] and [`CopilotRuntime::status`]; without one
+    /// they tell of none. Several listeners are counted together.
+    #[must_use]
+    pub fn connection_meter(&self) -> ConnectionMeter {
+        self.shared.meter.listening()
+    }
+
     /// What was counted since the runtime was built, in the OpenMetrics text format that Prometheus reads. Serve it
     /// with [`METRICS_CONTENT_TYPE`], where operators are and nobody else: the names of agents are in it.
     ///
@@ -43,6 +50,7 @@ struct Snapshot {
     store: Vec<(&'static str, Measured)>,
     waiting_writes: Option<usize>,
     responses: Vec<(usize, u64)>,
+    connections: Option<ConnectionCounts>,
     troubles: Vec<(&'static str, u64)>,
     /// Calls to the platform that succeeded and that failed, where there is one.
     calls: Option<(u64, u64)>,
@@ -61,6 +69,7 @@ impl Snapshot {
             store: meter.store().map(|(call, took)| (call.name(), took)).collect(),
             waiting_writes: runtime.waiting_writes(),
             responses: meter.responses().collect(),
+            connections: meter.connections(),
             troubles: intelligence
                 .map_or_else(Vec::new, |_| meter.troubles().map(|(what, count)| (what.name(), count)).collect()),
             calls: intelligence.map(|intelligence| intelligence.calls()),
@@ -147,6 +156,19 @@ impl Snapshot {
         Ok(())
     }
 
+    fn connections(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(ConnectionCounts { open, accepted, full }) = self.connections else { return Ok(()) };
+        let help = "Connections that are open";
+        gauge(&mut to.encode_descriptor("copilotkit_open_connections", help, None, MetricType::Gauge)?, &[], open)?;
+        for (name, help, count) in [
+            ("copilotkit_connections", "Connections that were accepted", accepted),
+            ("copilotkit_connections_full", "How often as many were open as may be", full),
+        ] {
+            counter(&mut to.encode_descriptor(name, help, None, MetricType::Counter)?, &[], count)?;
+        }
+        Ok(())
+    }
+
     fn platform(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let Some((succeeded, failed)) = self.calls else { return Ok(()) };
         let help = "Calls to the Intelligence platform";
@@ -188,6 +210,7 @@ impl Collector for Snapshot {
         self.activity(&mut to)?;
         self.store(&mut to)?;
         self.responses(&mut to)?;
+        self.connections(&mut to)?;
         self.platform(&mut to)
     }
 }

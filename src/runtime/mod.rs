@@ -31,7 +31,7 @@ use crate::agui::RunAgentInput;
 use crate::intelligence::Intelligence;
 use crate::meter::Meter;
 use crate::runner::{
-    Activity, FrameStream, Outcome, PlatformStop, RunPass, RunRequest, RunnerError, Stopped, run_stateless,
+    Activity, AgentBounds, FrameStream, Outcome, PlatformStop, RunPass, RunRequest, RunnerError, Stopped, run_stateless,
 };
 use crate::transcription::TranscriptionService;
 
@@ -131,6 +131,8 @@ struct Options {
 pub(crate) struct FoundAgent {
     id: Arc<str>,
     agent: Arc<dyn Agent>,
+    /// What holds for a run of it.
+    bounds: AgentBounds,
 }
 
 impl CopilotRuntime {
@@ -194,7 +196,11 @@ impl CopilotRuntime {
     /// The agent of a name, if this request may use it.
     pub(crate) async fn agent(&self, head: &Parts, name: &str) -> Result<Option<FoundAgent>, ResolveError> {
         let agents = self.agents(head).await?;
-        Ok(agents.get(name).map(|(id, agent)| FoundAgent { id: id.clone(), agent: agent.clone() }))
+        Ok(agents.get(name).map(|(id, agent)| FoundAgent {
+            id: id.clone(),
+            agent: agent.clone(),
+            bounds: self.bounds(),
+        }))
     }
 
     /// Whether a caller may use an agent, and be told that there is one. Who is not known may use those that are for
@@ -276,8 +282,8 @@ impl CopilotRuntime {
         headers: HeaderMap,
         pass: RunPass,
     ) -> FrameStream {
-        let owner = caller.owner().clone();
-        run_stateless(RunRequest { owner, headers, pass, ..RunRequest::new(found.id, found.agent, input) })
+        let (owner, bounds) = (caller.owner().clone(), found.bounds);
+        run_stateless(RunRequest { owner, headers, bounds, pass, ..RunRequest::new(found.id, found.agent, input) })
     }
 
     /// The thread of an id, if the caller may stop what an agent runs on it. Asked before anything is said about

@@ -24,6 +24,8 @@ pub struct Status {
     pub resident_bytes: Option<u64>,
     /// The process's open sockets and files, where the system tells.
     pub open_files: Option<u64>,
+    /// Connections that are open, where a listener counts them.
+    pub open_connections: Option<u64>,
     /// Whether every check passed.
     pub ready: bool,
     /// Which checks failed, and why.
@@ -96,6 +98,7 @@ impl CopilotRuntime {
             uptime_seconds: meter.started().elapsed().unwrap_or_default().as_secs_f64(),
             resident_bytes: process.resident_bytes,
             open_files: process.open_files,
+            open_connections: meter.connections().map(|connections| connections.open),
             ready: readiness.ready,
             problems: failed.map(|check| format!("{}: {}", check.name, check.reason.unwrap_or_default())).collect(),
             live_runs: live,

@@ -107,7 +107,7 @@ pub(super) async fn serve(
 ) -> End {
     let stop = CancellationToken::new();
     let linger = Connections::default().linger.min(deadline / 4);
-    let connections = Connections { max: max_connections, linger };
+    let connections = Connections { max: max_connections, linger, meter: runtime.connection_meter() };
     let mut serving = std::pin::pin!(serve_with(listener, front, &connections, stop.clone()));
 
     tokio::select! {

@@ -2,6 +2,8 @@
 
 use std::io::{IsTerminal, stderr};
 
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt, registry};
@@ -36,24 +38,30 @@ pub(super) fn start(log: &Log, otlp: &Otlp) -> Result<Unsent, String> {
     {
         let spans = Spans::to(otlp)?;
         let layer = spans.as_ref().map(Spans::layer);
-        registry().with(filter(log)).with(layer).with(to_stderr(log)).init();
+        registry().with(filter(log)).with(filter_fn(is_discreet)).with(layer).with(to_stderr(log)).init();
         Ok(Unsent(spans))
     }
     #[cfg(not(feature = "otlp"))]
     {
-        registry().with(filter(log)).with(to_stderr(log)).init();
+        registry().with(filter(log)).with(filter_fn(is_discreet)).with(to_stderr(log)).init();
         Ok(Unsent())
     }
 }
 
 /// The log alone, for a command.
 pub(super) fn start_plain(log: &Log) {
-    registry().with(filter(log)).with(to_stderr(log)).init();
+    registry().with(filter(log)).with(filter_fn(is_discreet)).with(to_stderr(log)).init();
 }
 
 fn filter(log: &Log) -> EnvFilter {
     // The level was checked when it was read.
     EnvFilter::builder().parse_lossy(&log.level)
+}
+
+/// Whether something may be logged, whatever the level. WebSockets are logged with all they carry: what users and agents
+/// say, and tokens.
+fn is_discreet(line: &Metadata<'_>) -> bool {
+    *line.level() <= Level::INFO || !line.target().starts_with("tungstenite")
 }
 
 fn to_stderr<S>(log: &Log) -> Box<dyn Layer<S> + Send + Sync>

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
+use crate::ConnectionMeter;
 use crate::http::PeerAddress;
 
 /// How long a client may take to send the head of a request, and how long an idle connection is kept.
@@ -35,7 +36,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0";
 
 /// How connections are treated.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Connections {
     /// How many may be open at once. Whoever comes then waits in the system's queue until one ends, and is let in:
@@ -44,11 +45,13 @@ pub struct Connections {
     /// How long connections go on to take requests when the listener stops, so that no request is lost that was on its
     /// way. Each answer says that its connection ends. Default: 500 ms.
     pub linger: Duration,
+    /// Who counts them. Default: nobody.
+    pub meter: ConnectionMeter,
 }
 
 impl Default for Connections {
     fn default() -> Connections {
-        Connections { max: 20_000, linger: Duration::from_millis(500) }
+        Connections { max: 20_000, linger: Duration::from_millis(500), meter: ConnectionMeter::default() }
     }
 }
 
@@ -84,29 +87,33 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let tasks = TaskTracker::new();
-    let mut places = Places::new(connections.max);
+    let mut places = Places::new(connections);
     let ending = Ending { stop, now: CancellationToken::new() };
     while let Some(place) = ending.stop.run_until_cancelled(places.next()).await {
         match ending.stop.run_until_cancelled(listener.accept()).await {
             Some(Ok((stream, peer))) => {
                 let connection = connection(stream, peer, service.clone(), ending.clone());
-                tasks.spawn(async move {
-                    connection.await;
-                    drop(place);
-                });
+                tasks.spawn(during(connection, (place, connections.meter.opened())));
             }
             Some(Err(error)) => pause(&error).await,
             None => break,
         }
     }
     for (stream, peer) in queued(listener) {
-        tasks.spawn(connection(stream, peer, service.clone(), ending.clone()));
+        let connection = connection(stream, peer, service.clone(), ending.clone());
+        tasks.spawn(during(connection, connections.meter.opened()));
     }
     tasks.close();
     if timeout(connections.linger, tasks.wait()).await.is_err() {
         ending.now.cancel();
         tasks.wait().await;
     }
+}
+
+/// Holds something as long as a connection lasts.
+async fn during<T>(connection: impl Future<Output = ()>, held: T) {
+    connection.await;
+    drop(held);
 }
 
 /// How connections come to know that they are to end.
@@ -124,12 +131,14 @@ struct Places {
     /// A tenth of all. Only when so many are free again, it is worth a word that none is.
     some: usize,
     are_short: bool,
+    meter: ConnectionMeter,
 }
 
 impl Places {
-    fn new(max: usize) -> Places {
-        let max = max.min(Semaphore::MAX_PERMITS);
-        Places { free: Arc::new(Semaphore::new(max)), some: max / 10, are_short: false }
+    fn new(connections: &Connections) -> Places {
+        let max = connections.max.min(Semaphore::MAX_PERMITS);
+        let meter = connections.meter.clone();
+        Places { free: Arc::new(Semaphore::new(max)), some: max / 10, are_short: false, meter }
     }
 
     /// Waits until another connection may be open.
@@ -138,6 +147,7 @@ impl Places {
         if let Ok(place) = self.free.clone().try_acquire_owned() {
             return Some(place);
         }
+        self.meter.full();
         if !std::mem::replace(&mut self.are_short, true) {
             tracing::warn!("as many connections are open as may be at once; others wait until one ends");
         }

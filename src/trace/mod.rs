@@ -1,4 +1,4 @@
-//! The trace a request belongs to, as W3C Trace Context tells it: taken from clients, handed on to agents.
+//! The trace a request belongs to, as W3C Trace Context tells it: taken from clients, handed on to agents and MCP servers.
 //!
 //! Without the feature `otlp`, or where nobody set up tracing for OpenTelemetry, it goes on as it came. Otherwise agents
 //! are called under the run's own span, whose parent is the client's.

@@ -1,13 +1,15 @@
 //! What one client may ask for, and what it is told when it asks for more.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use copilotkit_runtime::agent::Agent;
+use copilotkit_runtime::agent::{Agent, AgentCall, DemoAgent, FunctionAgent};
 use copilotkit_runtime::agui::{Event, EventKind};
 use copilotkit_runtime::http::{Body, CopilotService, PeerAddress, TrustedProxies};
 use copilotkit_runtime::runner::{MemoryLimits, MemoryRunner, RunOptions, WhenBusy};
 use copilotkit_runtime::{Builder, CopilotRuntime, IdentifyError, Limits, User};
+use futures_util::{StreamExt, stream};
 use http::request::Parts;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
@@ -121,6 +123,25 @@ async fn users_are_counted_wherever_they_are_and_strangers_by_address() {
     assert_eq!(asked("eve", "3.3.3.3").await, 200);
 }
 
+#[tokio::test(start_paused = true)]
+async fn requests_that_find_nothing_count_as_those_that_do() {
+    let envelope = json!({"method": "no/such", "params": {}}).to_string();
+    for (request, status) in [
+        (post("/threads/guessed/archive", r#"{"agentId":"default"}"#), 404),
+        (get("/no/such/route"), 404),
+        (get("/agent/default/run"), 405),
+        (post("/agent/nobody/run", input("t", "r")), 404),
+        (post("/agent/default/run", "{}".to_owned()), 400),
+        (post("/", envelope), 404),
+    ] {
+        let service = limited(greeter(), |limits| (limits.requests_per_second, limits.burst) = (Some(0.1), 1));
+        let (path, stranger) = (request.uri().path().to_owned(), get("/info"));
+        assert_eq!(call(&service, from("1.1.1.1", request)).await.status.as_u16(), status, "{path}");
+        assert_eq!(told(&call(&service, from("1.1.1.1", get("/no/such"))).await), refused("RATE_LIMITED"), "{path}");
+        assert_eq!(call(&service, from("2.2.2.2", stranger)).await.status, StatusCode::OK, "others ask as before");
+    }
+}
+
 #[tokio::test]
 async fn a_run_counts_until_it_ends_and_not_until_its_client_leaves() {
     let (agent, mut begun) = puppets();
@@ -221,6 +242,68 @@ async fn a_request_holds_so_many_messages_and_tools_and_ids_so_many_bytes() {
         let (status, said) = asked(route, &|body| body["messages"][1]["id"] = json!("123456789")).await;
         assert!(status == 400 && said.contains("messages[1].id: the id has 9 bytes"), "{status} {said}");
     }
+}
+
+/// The code of the end of a run of a service's agent, and of suggestions of it.
+async fn ends(service: &CopilotService) -> [String; 2] {
+    let run = one_terminal(&call(service, run("r")).await.events());
+    let suggest = post("/agent/default/suggest", input("s", "s"));
+    [run, one_terminal(&call(service, suggest).await.events())]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_has_its_time_whatever_its_agent_is() {
+    let silent = FunctionAgent::new(|_| stream::pending());
+    let talking = FunctionAgent::new(|call: AgentCall| {
+        let started = Event::run_started(&call.input.thread_id, &call.input.run_id);
+        let more = stream::repeat_with(|| Ok(Event::custom("tick", &json!(1)))).then(async |event| {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            event
+        });
+        stream::iter([Ok(started)]).chain(more).boxed()
+    });
+    let demo = DemoAgent::new().pace(Duration::from_secs(60));
+    let agents: [(&str, Arc<dyn Agent>); 3] =
+        [("silent", Arc::new(silent)), ("talking", Arc::new(talking)), ("demo", Arc::new(demo))];
+    for (name, agent) in agents {
+        let builder = CopilotRuntime::builder().agent_arc("default", agent);
+        let service = built(builder, |limits| limits.run_time = Some(Duration::from_secs(10)));
+        assert_eq!(ends(&service).await, ["AGENT_TOTAL_TIMEOUT"; 2], "{name}");
+    }
+    let service = limited(greeter(), |limits| limits.run_time = Some(Duration::from_secs(10)));
+    assert_eq!(ends(&service).await, ["", ""]);
+}
+
+#[tokio::test]
+async fn an_agent_that_never_waits_is_out_of_time_as_well() {
+    let flood = FunctionAgent::new(|call: AgentCall| {
+        let started = Event::run_started(&call.input.thread_id, &call.input.run_id);
+        stream::iter([Ok(started)]).chain(stream::repeat_with(|| Ok(Event::custom("x", &json!(1)))))
+    });
+    let mut options = RunOptions::default();
+    (options.max_run_bytes, options.max_run_events) = (usize::MAX, usize::MAX);
+    let runner = MemoryRunner::with_options(MemoryLimits::default(), options);
+    let builder = CopilotRuntime::builder().agent("default", flood).runner(runner);
+    let service = built(builder, |limits| limits.run_time = Some(Duration::from_millis(1)));
+    assert_eq!(one_terminal(&call(&service, run("r")).await.events()), "AGENT_TOTAL_TIMEOUT");
+}
+
+#[tokio::test]
+async fn an_event_is_so_large_whatever_its_agent_is() {
+    let wordy = || {
+        FunctionAgent::new(|call: AgentCall| {
+            let (thread, run) = (call.input.thread_id.clone(), call.input.run_id.clone());
+            let started = Event::run_started(&thread, &run);
+            let large = Event::custom("large", &json!("x".repeat(1000)));
+            stream::iter([Ok(started), Ok(large), Ok(Event::run_finished(&thread, &run))])
+        })
+    };
+    let service = limited(wordy(), |limits| limits.event_bytes = 1000);
+    assert_eq!(ends(&service).await, ["AGENT_EVENT_TOO_LARGE"; 2]);
+    let kinds: Vec<_> = call(&service, run("r2")).await.events().iter().map(Event::kind).collect();
+    assert_eq!(kinds, [EventKind::RunStarted, EventKind::RunError], "what came before is shown");
+    let service = limited(wordy(), |limits| limits.event_bytes = 1100);
+    assert_eq!(ends(&service).await, ["", ""]);
 }
 
 #[test]

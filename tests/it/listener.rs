@@ -8,7 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use crate::serve::soon;
+use crate::exposition::Exposition;
+use crate::serve::{soon, until};
 
 async fn started() -> (std::net::SocketAddr, CancellationToken, tokio::task::JoinHandle<()>) {
     started_with(Connections::default()).await
@@ -95,6 +96,29 @@ async fn who_comes_when_all_connections_are_taken_waits_until_one_ends() {
     drop(first);
     assert!(answered(&mut second).await.starts_with("HTTP/1.1 200"));
     drop(second);
+    stop.cancel();
+    soon("the end", serving).await.unwrap();
+}
+
+#[tokio::test]
+async fn connections_are_counted_as_they_come_and_go_and_when_there_are_as_many_as_may_be() {
+    let runtime = CopilotRuntime::builder().build().unwrap();
+    let told = |metric: &str| Exposition::read(&runtime.metrics()).value(metric, &[]);
+    let mut connections = Connections::default();
+    (connections.max, connections.meter) = (2, runtime.connection_meter());
+    let (address, stop, serving) = started_with(connections).await;
+    assert_eq!(told("copilotkit_open_connections"), 0.0);
+    let mut first = TcpStream::connect(address).await.unwrap();
+    first.write_all(INFO).await.unwrap();
+    answered(&mut first).await;
+    assert_eq!((told("copilotkit_open_connections"), told("copilotkit_connections_full_total")), (1.0, 0.0));
+    let second = TcpStream::connect(address).await.unwrap();
+    until("there are as many as may be", || told("copilotkit_connections_full_total") == 1.0).await;
+    assert_eq!(told("copilotkit_open_connections"), 2.0);
+    assert_eq!(runtime.status().await.open_connections, Some(2));
+    drop((first, second));
+    until("they have gone", || told("copilotkit_open_connections") == 0.0).await;
+    assert_eq!(told("copilotkit_connections_total"), 2.0);
     stop.cancel();
     soon("the end", serving).await.unwrap();
 }

@@ -5,6 +5,7 @@ mod deploy;
 mod documents;
 mod keeping;
 mod limits;
+mod logs;
 mod named;
 mod operators;
 #[cfg(feature = "otlp")]

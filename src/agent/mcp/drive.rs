@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use futures_util::{FutureExt, Stream, StreamExt, stream};
+use http::HeaderMap;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -28,7 +29,7 @@ const AT_ONCE: usize = 8;
 pub(super) fn run(with: McpAgent, call: AgentCall) -> EventStream {
     let stopped = call.stopped.clone();
     let begin = async move {
-        let listing = toolbox(&with.servers, &call.input);
+        let listing = toolbox(&with.servers, &call);
         let Some(toolbox) = stopped.run_until_cancelled(listing).await else { return stream::empty().boxed() };
         if toolbox.is_empty() {
             return with.agent.run(call);
@@ -113,7 +114,8 @@ impl Drive {
 
     async fn execute(&mut self, calls: Vec<Call>) -> Phase {
         let stopped: CancellationToken = self.call.stopped.clone();
-        let Some(answers) = stopped.run_until_cancelled(answers(&self.servers, &calls)).await else {
+        let Some(answers) = stopped.run_until_cancelled(answers(&self.servers, &calls, &self.call.headers)).await
+        else {
             // Whoever stops the run closes what is open.
             return Phase::Over;
         };
@@ -141,9 +143,9 @@ async fn listen(events: &mut EventStream, has_finished: bool) -> Option<Result<E
 }
 
 /// The tools of all servers that say in time what they have.
-async fn toolbox(servers: &[McpServer], input: &RunAgentInput) -> Toolbox {
-    let mut toolbox = Toolbox::beside(input.tool_names());
-    let listings = join_all(servers.iter().map(McpServer::tools)).await;
+async fn toolbox(servers: &[McpServer], call: &AgentCall) -> Toolbox {
+    let mut toolbox = Toolbox::beside(call.input.tool_names());
+    let listings = join_all(servers.iter().map(|server| server.tools(&call.headers))).await;
     for (index, (server, listing)) in servers.iter().zip(listings).enumerate() {
         let id = server.id_at(index);
         let tools = listing.unwrap_or_else(|failure| {
@@ -163,11 +165,12 @@ async fn toolbox(servers: &[McpServer], input: &RunAgentInput) -> Toolbox {
 /// The servers whose tools are called, by their places.
 type Sessions<'s> = BTreeMap<usize, (&'s McpServer, Result<Session, Failure>)>;
 
-/// Executes calls, and answers them in their order.
-async fn answers(servers: &[McpServer], calls: &[Call]) -> Vec<Answer> {
+/// Executes calls, and answers them in their order. The headers are those of the run.
+async fn answers(servers: &[McpServer], calls: &[Call], headers: &HeaderMap) -> Vec<Answer> {
     let wanted: BTreeSet<usize> = calls.iter().map(|call| call.origin.server).collect();
     let opening = wanted.iter().filter_map(|index| Some((*index, servers.get(*index)?)));
-    let opened = join_all(opening.map(|(index, server)| async move { (index, (server, server.open().await)) })).await;
+    let opened =
+        join_all(opening.map(|(index, server)| async move { (index, (server, server.open(headers).await)) })).await;
     let sessions: Sessions<'_> = opened.into_iter().collect();
     let executing: Vec<_> = calls.iter().map(|call| execute(&sessions, call)).collect();
     stream::iter(executing).buffered(AT_ONCE).collect().await

@@ -16,6 +16,7 @@ use super::Failure;
 use super::session::{Peer, Session};
 use super::toolbox::ListedTool;
 use crate::agent::InvalidHeader;
+use crate::trace;
 
 const LONGEST_CONNECT: Duration = Duration::from_secs(5);
 /// What the client itself sends.
@@ -140,20 +141,26 @@ impl McpServer {
         self.id.clone().unwrap_or_else(|| format!("server{index}").into())
     }
 
-    /// The tools the server has.
-    pub(super) async fn tools(&self) -> Result<Vec<ListedTool>, Failure> {
-        let listing = async { self.connect().await?.tools().await };
+    /// The tools the server has. Of the run's headers it is told where in a trace it happens, and nothing else.
+    pub(super) async fn tools(&self, of_run: &HeaderMap) -> Result<Vec<ListedTool>, Failure> {
+        let listing = async { self.connect(of_run).await?.tools().await };
         within(self.limits.list, listing).await.map_err(|failure| self.without_secrets(failure))
     }
 
-    /// Opens a session, in which tools can be called. Dropping it ends it.
-    pub(super) async fn open(&self) -> Result<Session, Failure> {
-        within(self.limits.list, self.connect()).await.map_err(|failure| self.without_secrets(failure))
+    /// Opens a session for a run with these headers, in which tools can be called. Dropping it ends it.
+    pub(super) async fn open(&self, of_run: &HeaderMap) -> Result<Session, Failure> {
+        within(self.limits.list, self.connect(of_run)).await.map_err(|failure| self.without_secrets(failure))
     }
 
-    async fn connect(&self) -> Result<Session, Failure> {
+    async fn connect(&self, of_run: &HeaderMap) -> Result<Session, Failure> {
         let (client, goodbyes) = (self.client()?, self.goodbyes.clone());
-        Session::open(Peer { client, url: self.url.clone(), headers: self.headers.clone(), goodbyes }).await
+        let mut headers = self.headers.clone();
+        if let (Some(parent), false) = (trace::parent(of_run), headers.contains_key(trace::TRACEPARENT)) {
+            headers.insert(trace::TRACEPARENT, parent.clone());
+            headers.extend(of_run.get_all(trace::TRACESTATE).iter().map(|state| (trace::TRACESTATE, state.clone())));
+        }
+        trace::hand_on(&mut headers);
+        Session::open(Peer { client, url: self.url.clone(), headers, goodbyes }).await
     }
 
     /// Calls a tool in a session with this server.

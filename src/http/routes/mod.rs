@@ -119,7 +119,7 @@ pub(super) async fn handle(
     route: &Route,
     call: Call,
 ) -> Result<Response, ApiError> {
-    let pass = limits::admit(face, &call.head, route, asking)?;
+    let pass = limits::admit_run(face, &call.head, route, asking)?;
     if let Some(agent_id) = route.agent_id() {
         may_use(face, asking, agent_id)?;
     }

@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument, warn};
 
 use crate::agent::{Agent, AgentCall};
+use crate::runner::AgentBounds;
 use crate::runner::batch::{Batch, Contained, More, Running, contained, next_batch, start};
 
 /// How long an agent may go on after its terminal event, which nobody waits for.
@@ -23,10 +24,10 @@ pub(super) struct Speaker {
 }
 
 impl Speaker {
-    pub(super) fn start(agent: Arc<dyn Agent>, call: AgentCall) -> Speaker {
+    pub(super) fn start(agent: Arc<dyn Agent>, call: AgentCall, bounds: AgentBounds) -> Speaker {
         let grace = contained(|| agent.stop_grace()).unwrap_or_default();
         let stopped = call.stopped.clone();
-        Speaker { events: start(&*agent, call), agent: Contained::new(agent), stopped, grace }
+        Speaker { events: start(&*agent, call, bounds), agent: Contained::new(agent), stopped, grace }
     }
 
     /// What it says next, and what follows. Nothing is lost if the future is dropped.

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, error, error_span, info, warn};
+use tracing::{Instrument, debug, error, error_span, info, warn};
 use uuid::Uuid;
 
 use super::active::{ActiveRun, Place, STOP};
@@ -26,7 +26,10 @@ use crate::phoenix::{News, Options, Socket};
 use crate::runner::batch::{Batch, More};
 use crate::runner::outcome;
 use crate::runner::pipeline::{Pipeline, Sink};
-use crate::runner::{Outcome, codes};
+use crate::runner::{AgentBounds, Outcome, codes};
+
+/// An agent that is to be started, and what holds for it.
+type Starting = (Arc<dyn Agent>, AgentCall, AgentBounds);
 
 type Admitted = oneshot::Sender<Result<(), StartError>>;
 
@@ -45,7 +48,7 @@ enum Failure {
 
 /// Runs an agent and delivers what it says. Whatever happens, the thread is free afterwards.
 pub(super) async fn drive<L: Lock>(shared: Arc<Shared>, place: Place, run: PlatformRun<L>, admitted: Admitted) {
-    let PlatformRun { agent_id, agent, input, headers, new_messages, user_id, lock, meter, .. } = run;
+    let PlatformRun { agent_id, agent, input, headers, bounds, new_messages, user_id, lock, meter, .. } = run;
     let span = error_span!("run", thread.id = %input.thread_id, user.id = %user_id, run.id = %input.run_id, agent.id = %agent_id);
     let work = async {
         let started = RunAgentInput { messages: new_messages, ..input.clone() };
@@ -57,7 +60,7 @@ pub(super) async fn drive<L: Lock>(shared: Arc<Shared>, place: Place, run: Platf
         };
         // What the run no longer needs while it lasts.
         drop((started, input));
-        execute(&shared, place, delivery, (agent, call), &lock, admitted).await;
+        execute(&shared, place, delivery, (agent, call, bounds), &lock, admitted).await;
     };
     if AssertUnwindSafe(work.instrument(span.clone())).catch_unwind().await.is_err() {
         span.in_scope(|| error!("the runner panicked; the run was abandoned"));
@@ -70,7 +73,7 @@ async fn execute<L: Lock>(
     shared: &Shared,
     place: Place,
     delivery: Delivery,
-    agent: (Arc<dyn Agent>, AgentCall),
+    agent: Starting,
     lock: &L,
     admitted: Admitted,
 ) {
@@ -94,16 +97,18 @@ async fn execute<L: Lock>(
     let delivered = drive.deliver(&mut lost).await;
     let outcome = drive.outcome;
     let (socket, release) = drive.end();
+    let outcome = if delivered.is_ok() { outcome } else { Outcome::Failed(Outcome::DELIVERY_FAILED) };
+    let (ended, code) = outcome.words();
+    debug!(outcome = ended, code, events = run.meter().events(), "the run ended");
+    run.meter().ended(outcome);
     match delivered {
         Ok(()) => {
-            run.meter().ended(outcome);
             // The next run may come while the socket is still closing.
             place.acknowledge();
             socket.leave().await;
         }
         Err(failure) => {
             error!(error = %failure, "the run failed");
-            run.meter().ended(Outcome::Failed(Outcome::DELIVERY_FAILED));
             tokio::join!(socket.leave(), release.unwrap_or_else(|| lock::release(lock).boxed()));
             drop(place);
         }
@@ -161,11 +166,11 @@ impl<'a, L: Lock> Drive<'a, L> {
         socket: Socket,
         mut delivery: Delivery,
         intake: Intake,
-        (agent, call): (Arc<dyn Agent>, AgentCall),
+        (agent, call, bounds): Starting,
     ) -> Drive<'a, L> {
         delivery.joined(intake);
         // An agent that was stopped before it could start does not.
-        let speaker = (!run.stop().is_cancelled()).then(|| Speaker::start(agent, call));
+        let speaker = (!run.stop().is_cancelled()).then(|| Speaker::start(agent, call, bounds));
         Drive {
             shared,
             run,

@@ -31,7 +31,7 @@ use crate::agent::Agent;
 use crate::agui::{Message, RunAgentInput};
 use crate::intelligence::{Intelligence, RunLock};
 use crate::phoenix::{Dial, WebSocketDialer};
-use crate::runner::{ActiveNow, Activity, Owner, RunMeter, ThreadKey};
+use crate::runner::{ActiveNow, Activity, AgentBounds, Owner, RunMeter, ThreadKey};
 
 /// Runs agents on threads of an Intelligence platform. A clone is the same runner.
 #[derive(Clone)]
@@ -63,6 +63,8 @@ pub(crate) struct PlatformRun<L = RunLock> {
     pub(crate) input: RunAgentInput,
     /// The inbound headers the agent may see.
     pub(crate) headers: HeaderMap,
+    /// How long the agent may take, and how much it may say at once.
+    pub(crate) bounds: AgentBounds,
     /// Those of the input's messages that the thread has not yet.
     pub(crate) new_messages: Vec<Message>,
     pub(crate) user_id: Arc<str>,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use http::HeaderMap;
 use tokio::time::Instant;
-use tracing::{Instrument, error, error_span, warn};
+use tracing::{Instrument, debug, error, error_span, warn};
 use uuid::Uuid;
 
 use super::admission::{NotBegun, begin};
@@ -21,7 +21,9 @@ use crate::meter::StoreCall;
 use crate::runner::batch::{Batch, Contained, More, Running, contained, next_batch, start, too_large, too_long};
 use crate::runner::outcome;
 use crate::runner::pipeline::{Pipeline, Sink, Started};
-use crate::runner::{NewRun, OpenRun, Outcome, RunPass, RunRefused, RunRequest, SealedRun, StoreError, codes};
+use crate::runner::{
+    AgentBounds, NewRun, OpenRun, Outcome, RunPass, RunRefused, RunRequest, SealedRun, StoreError, codes,
+};
 
 /// How long a terminal event waits for the end of the agent's stream before it is shown. Shown together
 /// with the end, it finds the thread free: a client that answers it at once is not told `THREAD_BUSY`.
@@ -32,11 +34,12 @@ struct Work {
     agent: Arc<dyn Agent>,
     new: NewRun,
     headers: HeaderMap,
+    bounds: AgentBounds,
 }
 
 /// Runs the agent to its end. Whatever happens, the log ends and the thread is free afterwards.
 pub(super) fn drive(shared: Arc<Shared>, run: Arc<LiveRun>, request: RunRequest) -> impl Future<Output = ()> + 'static {
-    let RunRequest { agent, input, headers, name, pass, .. } = request;
+    let RunRequest { agent, input, headers, bounds, name, pass, .. } = request;
     let new = NewRun {
         thread: run.log.thread.clone(),
         run_id: run.run_id.clone(),
@@ -45,7 +48,7 @@ pub(super) fn drive(shared: Arc<Shared>, run: Arc<LiveRun>, request: RunRequest)
         name,
     };
     // Boxed, as what is handed to a future stays in it as long as it lives, and in each it is handed on to.
-    let work = Box::new(Work { agent, new, headers });
+    let work = Box::new(Work { agent, new, headers, bounds });
     async move {
         let thread = &run.log.thread;
         let span = error_span!("run", thread.id = %thread.id, user.id = %thread.owner, run.id = %run.run_id, agent.id = %run.agent_id);
@@ -59,6 +62,8 @@ pub(super) fn drive(shared: Arc<Shared>, run: Arc<LiveRun>, request: RunRequest)
             }
             Last::failed("internal error", codes::RUNNER_FAILED)
         });
+        let (outcome, code) = leave.last.outcome.words();
+        span.in_scope(|| debug!(outcome, code, events = run.meter.events(), "the run ended"));
     }
 }
 
@@ -121,7 +126,7 @@ impl Drop for Leave {
 }
 
 async fn execute(shared: &Arc<Shared>, run: &Arc<LiveRun>, work: Box<Work>) -> Last {
-    let Work { agent, new, headers } = *work;
+    let Work { agent, new, headers, bounds } = *work;
     let input = new.input.clone();
     let thread_id = &run.log.thread.id;
     let begun = match begin(shared, run, new).await {
@@ -171,7 +176,7 @@ async fn execute(shared: &Arc<Shared>, run: &Arc<LiveRun>, work: Box<Work>) -> L
         },
     });
     let end = match run.stop_reason() {
-        None => progress.follow(start(&*agent, call), grace).await,
+        None => progress.follow(start(&*agent, call, bounds), grace).await,
         // While it was begun, or waited for its turn.
         Some(_) => Ok(AgentEnd::Stopped),
     };

@@ -1,4 +1,4 @@
-//! How much one client may ask for: how often, how many runs at once, and how large.
+//! How much one client may ask for: how often, how many runs at once, and how large; and how long a run may take for it.
 
 mod counts;
 mod input;
@@ -14,7 +14,7 @@ use self::counts::{Counts, Held};
 use self::rates::Rates;
 use super::{BuildError, Caller, CopilotRuntime};
 use crate::agui::RunAgentInput;
-use crate::runner::{FrameStream, Owner, RunPass, ThreadKey};
+use crate::runner::{AgentBounds, FrameStream, Owner, RunPass, ThreadKey};
 
 use self::input::InputLimit;
 pub(crate) use self::input::OverLimit;
@@ -57,10 +57,17 @@ pub struct Limits {
     pub tools: usize,
     /// How many bytes the id of a thread, run or message may have; a longer one is answered 400. Default: 4096.
     pub id_bytes: usize,
+    /// How long a run may take, whatever its agent is, before it fails with `AGENT_TOTAL_TIMEOUT`. The wait for its
+    /// thread does not count. Default: as long as it likes.
+    pub run_time: Option<Duration>,
+    /// How many bytes one event of an agent may have; a larger one fails the run with `AGENT_EVENT_TOO_LARGE`.
+    /// Default: 32 MiB.
+    pub event_bytes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
+        let AgentBounds { run_time, event_bytes } = AgentBounds::default();
         Limits {
             requests_per_second: None,
             burst: 50,
@@ -69,6 +76,8 @@ impl Default for Limits {
             messages: 100_000,
             tools: 10_000,
             id_bytes: 4096,
+            run_time,
+            event_bytes,
         }
     }
 }
@@ -204,6 +213,12 @@ impl CopilotRuntime {
         let max = gate.limits.watchers_per_thread;
         let place = gate.watchers.take(caller.thread(thread_id), max).ok_or(TooMany::Watchers(max))?;
         Ok(Watching { _place: place })
+    }
+
+    /// What holds for a run, whatever its agent is.
+    pub(super) fn bounds(&self) -> AgentBounds {
+        let Limits { run_time, event_bytes, .. } = self.shared.gate.limits;
+        AgentBounds { run_time, event_bytes }
     }
 
     /// Checks what a client posted.

@@ -145,8 +145,8 @@ async fn begin(
         }
     };
     let new_messages = unknown(&input.messages, &kept);
-    let (agent_id, agent, user_id) = (found.id, found.agent, wanted.user_id.into());
-    let start = PlatformRun { agent_id, agent, input, headers, new_messages, user_id, pass, lock, meter };
+    let (FoundAgent { id: agent_id, agent, bounds }, user_id) = (found, wanted.user_id.into());
+    let start = PlatformRun { agent_id, agent, input, headers, bounds, new_messages, user_id, pass, lock, meter };
     runner.start(start).await?;
     Ok(run)
 }

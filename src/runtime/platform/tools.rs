@@ -31,6 +31,6 @@ impl Tools {
         let Some(headers) = intelligence.tool_headers(head, user_id).await? else { return Ok(found.clone()) };
         let server = self.server.clone().with_headers(headers);
         let agent = McpAgent::over(found.agent.clone(), [server]);
-        Ok(FoundAgent { id: found.id.clone(), agent: std::sync::Arc::new(agent) })
+        Ok(FoundAgent { agent: std::sync::Arc::new(agent), ..found.clone() })
     }
 }

@@ -1,5 +1,7 @@
 //! How much one client may ask for: `[limits]`.
 
+use std::time::Duration;
+
 use super::super::file::Raw;
 use super::checks::not_zero;
 use super::{Section, Setting, bytes};
@@ -20,6 +22,8 @@ pub(super) fn read(mut section: Section<'_>) -> Limits {
     let watchers_per_thread = count("watchers_per_thread", default.watchers_per_thread);
     let (messages, tools) = (count("messages", default.messages), count("tools", default.tools));
     let id_bytes = bytes(&mut section, "id_bytes", default.id_bytes);
+    let event_bytes = bytes(&mut section, "event_bytes", default.event_bytes);
+    let run_time = section.get::<Duration>("run_time").filter(|time| !time.is_zero());
     let burst = section.get_if::<usize>("burst", |burst| {
         not_zero(burst)?;
         u32::try_from(*burst).map(drop).map_err(|_| "expected a smaller number".to_owned())
@@ -36,6 +40,8 @@ pub(super) fn read(mut section: Section<'_>) -> Limits {
     of_clients.messages = messages;
     of_clients.tools = tools;
     of_clients.id_bytes = id_bytes;
+    of_clients.run_time = run_time;
+    of_clients.event_bytes = event_bytes;
     Limits { of_clients, connections }
 }
 
@@ -79,12 +85,14 @@ mod tests {
     #[test]
     fn limits_are_read() {
         let text = "[limits]\nrequests_per_second = 0.5\nburst = 3\nconcurrent_runs = 2\nconnections = 7\n\
-                    watchers_per_thread = 4\nmessages = 5\ntools = 6\nid_bytes = \"1KiB\"\n";
+                    watchers_per_thread = 4\nmessages = 5\ntools = 6\nid_bytes = \"1KiB\"\n\
+                    run_time = \"10m\"\nevent_bytes = \"2KiB\"\n";
         let Limits { of_clients, connections } = load(text).expect("fine").limits;
         assert_eq!((of_clients.requests_per_second, of_clients.burst, connections), (Some(0.5), 3, 7));
         assert_eq!((of_clients.concurrent_runs, of_clients.watchers_per_thread), (Some(2), 4));
         assert_eq!((of_clients.messages, of_clients.tools, of_clients.id_bytes), (5, 6, 1024));
-        let off = load("[limits]\nrequests_per_second = 0\nconcurrent_runs = 0\n").expect("fine").limits;
+        assert_eq!((of_clients.run_time, of_clients.event_bytes), (Some(Duration::from_secs(600)), 2048));
+        let off = load("[limits]\nrequests_per_second = 0\nconcurrent_runs = 0\nrun_time = 0\n").expect("fine").limits;
         assert_eq!(off.of_clients, OfClients::default());
     }
 

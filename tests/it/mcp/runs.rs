@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{caller, caller_for, results, run};
 use crate::mcp_server::{McpStandIn, Style};
-use crate::serve::{one_terminal, puppets, soon, until};
+use crate::serve::{call, input, one_terminal, post, puppets, service, soon, until};
 
 #[tokio::test]
 async fn tools_of_a_server_reach_the_agent_and_its_calls_are_executed() {
@@ -70,6 +70,49 @@ async fn every_request_to_a_server_carries_its_headers() {
     }
     for reserved in ["Mcp-Session-Id", "accept", "a b"] {
         assert!(McpServer::new(&url).unwrap().header(reserved, "x").is_err(), "{reserved}");
+    }
+}
+
+const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+#[tokio::test]
+async fn every_request_to_a_server_tells_the_trace_and_no_other_header_of_the_client() {
+    let server = McpStandIn::new(Style::Sse, &["echoes"]);
+    let (url, _listening) = server.listen().await;
+    let (agent, _) = caller(&[("mcp__s__echoes", "{}")]);
+    let service = service(McpAgent::new(agent, [McpServer::new(&url).unwrap().id("s")]));
+    let mut request = post("/agent/default/run", input("t", "r"));
+    for (name, value) in [("traceparent", PARENT), ("tracestate", "vendor=1"), ("authorization", "Bearer ada")] {
+        request.headers_mut().insert(name, value.parse().unwrap());
+    }
+    assert_eq!(results(&call(&service, request).await).len(), 1);
+    let goodbyes = || server.asked().iter().filter(|asked| asked.method == "DELETE").count();
+    until("the sessions are given back", || goodbyes() == 2).await;
+    for asked in server.asked() {
+        let told = |name: &str| asked.headers.get(name).map(String::as_str);
+        assert_eq!((told("traceparent"), told("tracestate")), (Some(PARENT), Some("vendor=1")), "{asked:?}");
+        assert_eq!(told("authorization"), None, "{asked:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_with_a_trace_of_its_own_or_a_run_with_none_keeps_it_so() {
+    for (own, given, told) in [(Some("own"), PARENT, Some("own")), (None, "00-1-2-01", None)] {
+        let server = McpStandIn::new(Style::Json, &["echoes"]);
+        let (url, _listening) = server.listen().await;
+        let (agent, _) = caller(&[("mcp__s__echoes", "{}")]);
+        let mut at = McpServer::new(&url).unwrap();
+        if let Some(own) = own {
+            at = at.header("traceparent", own).unwrap();
+        }
+        let mut call = AgentCall::new(RunAgentInput::new("t", "r"));
+        call.headers.insert("traceparent", given.parse().unwrap());
+        soon("the run", McpAgent::new(agent, [at.id("s")]).run(call).collect::<Vec<_>>()).await;
+        let asked = server.asked();
+        assert!(asked.iter().any(|asked| asked.method == "tools/call"));
+        for asked in asked {
+            assert_eq!(asked.headers.get("traceparent").map(String::as_str), told, "{asked:?}");
+        }
     }
 }
 

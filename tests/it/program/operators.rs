@@ -165,12 +165,14 @@ async fn status_shows_what_a_server_does() {
 
     let shown = place.said(&["status", "--at", &at]);
     assert!(shown.contains("1 live, 0 waiting, 1 watcher") && shown.contains("memory"), "{shown}");
+    assert!(shown.contains(", 1 open connection\n"), "the operators' own do not count: {shown}");
     let row = shown.lines().find(|line| line.contains("the-thread")).unwrap_or_else(|| panic!("{shown}"));
     assert!(row.starts_with("default") && row.contains("runs") && row.contains("hello"), "{row}");
     assert!(!shown.contains('\u{1b}'), "no terminal, nothing to steer: {shown:?}");
 
     let shown: Value = serde_json::from_str(&place.said(&["status", "--at", &at, "--once", "--json"])).expect("JSON");
     assert_eq!((&shown["liveRuns"], &shown["oldestRuns"][0]["thread"]), (&1.into(), &"the-thread".into()), "{shown}");
+    assert_eq!(shown["openConnections"], 1, "{shown}");
     assert!(shown["eventsPerSecond"].is_f64() && shown["ready"] == true, "{shown}");
 }
 

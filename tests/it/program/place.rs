@@ -77,12 +77,23 @@ impl Place {
 
     /// The same, at an address.
     pub(super) fn serve_at(&self, bind: &str, args: &[&str], variables: &[(&str, &str)]) -> Served {
+        self.start(&["--bind", bind], args, variables, Stdio::null())
+    }
+
+    /// As [`Place::serve_with`], and everything there is to log is in a file.
+    pub(super) fn serve_telling(&self, log: &str, args: &[&str], variables: &[(&str, &str)]) -> Served {
+        let all = ["--bind", "127.0.0.1:0", "--log", "trace", "--log-format", "json"];
+        let log = fs::File::create(self.path(log)).expect("a file");
+        self.start(&all, args, variables, log.into())
+    }
+
+    fn start(&self, more: &[&str], args: &[&str], variables: &[(&str, &str)], stderr: Stdio) -> Served {
         let mut child = self
             .command(args)
             .envs(variables.iter().copied())
-            .args(["--bind", bind])
+            .args(more)
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(stderr)
             .spawn()
             .expect("the program starts");
         let mut banner = String::new();

@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::platform::{Act, Got, Platform, hello, led, over, saying};
-use crate::agent::{AgentError, FunctionAgent};
+use crate::agent::{Agent, AgentError, FunctionAgent};
 use crate::agui::Event;
-use crate::runner::intelligence::StartError;
+use crate::runner::AgentBounds;
+use crate::runner::intelligence::{PlatformRun, StartError};
 
 fn draining() -> Act {
     Act::Refuse(json!({"reason": "gateway_draining", "retryable": true}))
@@ -154,6 +155,23 @@ async fn a_panicking_agent_fails_its_own_run_only() {
     over(&runner).await;
     assert_eq!(platform.types("r"), ["RUN_STARTED", "RUN_ERROR"]);
     assert_eq!(platform.events("r")[1]["code"], "AGENT_PANICKED");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_is_held_to_its_bounds() {
+    let silent = FunctionAgent::new(|_| stream::pending());
+    let wordy = FunctionAgent::new(|_| stream::iter([Ok(Event::text_content("m", &"x".repeat(100)))]));
+    let agents: [(Arc<dyn Agent>, &str); 2] =
+        [(Arc::new(silent), "AGENT_TOTAL_TIMEOUT"), (Arc::new(wordy), "AGENT_EVENT_TOO_LARGE")];
+    for (agent, code) in agents {
+        let platform = Platform::new();
+        let runner = platform.runner();
+        let bounds = AgentBounds { run_time: Some(Duration::from_secs(10)), event_bytes: 100 };
+        runner.start(PlatformRun { agent, bounds, ..platform.run("t", "r", saying(hello())) }).await.unwrap();
+        over(&runner).await;
+        assert_eq!(platform.types("r"), ["RUN_STARTED", "RUN_ERROR"]);
+        assert_eq!((&platform.events("r")[1]["code"], platform.releases("r")), (&json!(code), 1));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -21,7 +21,7 @@ use crate::agui::{Event, Message, RunAgentInput};
 use crate::phoenix::{Dial, Dialled, Incoming, Outgoing, Unreachable};
 use crate::runner::intelligence::lock::Lock;
 use crate::runner::intelligence::{IntelligenceRunner, PlatformRun};
-use crate::runner::{RunMeter, RunPass};
+use crate::runner::{AgentBounds, RunMeter, RunPass};
 
 /// What the platform does with something it got.
 #[derive(Clone, Debug, PartialEq)]
@@ -133,6 +133,7 @@ impl Platform {
             new_messages: input.messages[1..].to_vec(),
             input,
             headers: http::HeaderMap::new(),
+            bounds: AgentBounds::default(),
             user_id: "u".into(),
             meter: RunMeter::default(),
             pass: RunPass::default(),

@@ -24,7 +24,9 @@ pub(super) fn text(shown: &Shown, address: &str) -> String {
     }
     let memory = resident_bytes.map_or_else(|| "unknown".to_owned(), size);
     let files = open_files.map_or_else(String::new, |files| format!(", {}", count(files, "open file")));
-    let _ = writeln!(text, "\nmemory   {memory}{files}");
+    let connections =
+        status.open_connections.map_or_else(String::new, |open| format!(", {}", count(open, "open connection")));
+    let _ = writeln!(text, "\nmemory   {memory}{files}{connections}");
     let _ = writeln!(
         text,
         "runs     {live_runs} live, {queued_runs} waiting, {}; {runs} ended, {failed_runs} of them failed or refused; {:.1}/s",
