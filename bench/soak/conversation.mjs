@@ -14,6 +14,8 @@ const ROUND_MS = 120_000;
 
 export class Conversation {
   broken = false;
+  /** Who follows and watches this round. */
+  #company = [];
 
   constructor(soak, user) {
     this.soak = soak;
@@ -29,22 +31,26 @@ export class Conversation {
   async round() {
     const { soak, thread, random } = this;
     const round = async () => {
-      const company = [];
       const rounds = random.between(1, this.long ? 8 : 4);
       for (let n = 0; n < rounds && this.left > 0; n += 1, this.left -= 1) {
-        if (random.chance(0.5)) company.push(this.#follow());
-        if (random.chance(0.2)) company.push(this.#watch());
+        if (random.chance(0.5)) this.#company.push(this.#follow());
+        if (random.chance(0.2)) this.#company.push(this.#watch());
         const how = await this[random.pick(WAYS)](this.#target());
         await sleep(random.between(0, soak.pause));
         if (how === "cut") break;
       }
-      await Promise.all(company);
-      await soak.fleet.calmly(() => this.check());
+      await this.#checkAlone();
     };
     await within(round(), `a round of ${thread.id}`, ROUND_MS).catch((error) => {
       soak.tally.broken(error.message.startsWith("took more") ? "stuck" : "wrong", thread.id, error.stack);
       this.broken = true;
     });
+  }
+
+  /** Checks once those who follow and watch have seen the end, as the check goes on following in their name. */
+  async #checkAlone() {
+    await Promise.all(this.#company.splice(0));
+    await this.soak.fleet.calmly(() => this.check());
   }
 
   /** Holds what is kept against what everybody saw; nothing may run meanwhile. */
@@ -157,7 +163,7 @@ export class Conversation {
     let left = this.random.between(1, 30);
     const run = this.#ask({ size: this.random.between(30, 120) }, { runtime, onFrame: () => (left -= 1) > 0 });
     const how = (await run.done).over;
-    if (how === "left") await this.soak.fleet.calmly(() => this.check());
+    if (how === "left") await this.#checkAlone();
     return how;
   }
 

@@ -24,7 +24,8 @@ export class Library {
     if (random.chance(0.5)) await this.#tour(thread, user, random);
     tally.did("events received by who followed", thread.receivedInAll);
     thread.forget();
-    if (broken) return;
+    // A thread of which nothing was kept is none.
+    if (broken || !thread.kept.length) return;
     const shelf = this.kept.get(user) ?? [];
     this.kept.set(user, shelf);
     shelf.push(thread);

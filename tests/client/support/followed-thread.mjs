@@ -317,7 +317,7 @@ export class FollowedThread {
     const called = this.agent.runs.get(ask.runId);
     // It failed as planned before its agent had spoken, and the runtime was gone before it could say so.
     const failedUnseen = ask.codes.length > 0 && ask.over === "cut" && (ask.lossy || !called?.said.length);
-    if (shown) say("lost", `run ${ask.runId} is not kept, and ${shown} events of it were shown`);
+    if (shown) say("lost", `run ${ask.runId} (${ask.over}) is not kept, and ${shown} events of it were shown: ${alone?.data.slice(0, 300)}`);
     else if (called && !failedUnseen) {
       say("lost", `run ${ask.runId} (${ask.over}) is not kept, and its agent was called and said ${called.said.length} events`);
     }
