@@ -1,7 +1,7 @@
 // What people and the records see of a soak.
 
 import { quantile } from "./tally.mjs";
-import { machine, mib } from "./vitals.mjs";
+import { machine, memoryByMinute, mib } from "./vitals.mjs";
 
 /**
  * Every ten seconds prints a line and what was found since, and lets the load adapt. `used()` tells how much of the machine was in
@@ -59,18 +59,22 @@ export function summary(soak, { seed, minutes, plan, used }) {
       slowestMs: Math.max(...acceptances),
     },
     largestWalBytes: fleet.largestWal,
-    processes: fleet.lives.map(({ name, since, until, startedIn, samples, base, rest, memory }) => ({
-      name,
-      seconds: Math.round(((until ?? performance.now()) - since) / 1000),
-      startedInMs: Math.round(startedIn),
-      largestRss: Math.max(0, ...samples.map(({ rss }) => rss)),
-      mostFiles: Math.max(0, ...samples.map(({ files }) => files)),
-      mostThreads: Math.max(0, ...samples.map(({ threads }) => threads)),
-      filesAtStart: base?.files,
-      filesAtRest: rest?.files,
-      memory,
-    })),
+    processes: fleet.lives.map((life) => ({ ...processOf(life), memoryByMinute: memoryByMinute(life) })),
     findings: findings.list,
+  };
+}
+
+function processOf({ name, since, until, startedIn, samples, base, rest, memory }) {
+  return {
+    name,
+    seconds: Math.round(((until ?? performance.now()) - since) / 1000),
+    startedInMs: Math.round(startedIn),
+    largestRss: Math.max(0, ...samples.map(({ rss }) => rss)),
+    mostFiles: Math.max(0, ...samples.map(({ files }) => files)),
+    mostThreads: Math.max(0, ...samples.map(({ threads }) => threads)),
+    filesAtStart: base?.files,
+    filesAtRest: rest?.files,
+    memory,
   };
 }
 
@@ -82,6 +86,7 @@ export function markdown(result) {
   const rows = [
     ["events lost, shown twice, threads stuck, otherwise wrong", ["lost", "doubled", "stuck", "wrong"].map(found).join(", ")],
     [`memory by thirds of the longest life (${longest.seconds} s), MiB`, longest.memory?.thirds.map(mib).join(", ") ?? "too short to tell"],
+    ["its memory minute by minute, MiB", longest.memoryByMinute.map((bytes) => Math.round(bytes / 2 ** 20)).join(", ")],
     ["its most memory, MiB; files; threads", `${mib(longest.largestRss)}; ${longest.mostFiles}; ${longest.mostThreads}`],
     ["files of the last process at its start, and at rest", `${last.filesAtStart}, ${last.filesAtRest}`],
     ["largest write-ahead log, MiB", mib(result.largestWalBytes)],

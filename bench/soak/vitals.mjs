@@ -43,4 +43,11 @@ export function memory(life, warmUp) {
   return { thirds, flat: thirds[2] <= thirds[0] * 1.1 + 2 * MIB };
 }
 
+/** The median of each minute of a life's samples. */
+export function memoryByMinute(life) {
+  const minutes = [];
+  for (const { at, rss } of life.samples) (minutes[Math.floor((at - life.since) / 60_000)] ??= []).push(rss);
+  return minutes.map((values) => quantile(values, 0.5));
+}
+
 export const mib = (bytes) => (bytes / MIB).toFixed(1);
