@@ -77,20 +77,44 @@ pub(super) fn begin(write: &mut Write<'_>, run: &NewRun) -> Result<Option<Begun>
 }
 
 /// Finds or makes the thread of a run, unless it has a run open. Answers its id, and the run's place on it.
+///
+/// In plain steps: a statement that does several things keeps the pages it changes, to take back half of them.
 fn admit(write: &mut Write<'_>, run: &NewRun) -> Result<Option<(i64, i64)>, Failure> {
-    const ADMIT: &str = "
+    const FIND: &str = "
+        SELECT id, next_run, name IS NULL, EXISTS (SELECT 1 FROM open_runs WHERE thread = threads.id)
+        FROM threads WHERE owner = ?1 AND thread_id = ?2";
+    const MAKE: &str = "
         INSERT INTO threads (owner, thread_id, agent_id, name, created_at, updated_at, active, next_run)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, 2)
-        ON CONFLICT (owner, thread_id) DO UPDATE SET
-            agent_id = excluded.agent_id, name = coalesce(name, excluded.name),
-            updated_at = max(updated_at, excluded.updated_at), active = excluded.active, next_run = next_run + 1
-        WHERE NOT EXISTS (SELECT 1 FROM open_runs WHERE thread = threads.id)
-        RETURNING id, next_run - 1";
+        VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, 2)";
+    const GO_ON: &str = "
+        UPDATE threads SET agent_id = ?2, updated_at = max(updated_at, ?3), active = ?4, next_run = next_run + 1
+        WHERE id = ?1";
+    const NAME: &str = "UPDATE threads SET name = ?2 WHERE id = ?1";
 
-    let (active, now) = (write.next_active(), write.now());
     let key = &run.thread;
-    let row = params![key.owner.as_str(), &*key.id, &*run.agent_id, run.name.as_deref(), now, active];
-    Ok(write.sql(ADMIT)?.query_row(row, |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
+    let found = write.sql(FIND)?.query_row(params![key.owner.as_str(), &*key.id], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get::<_, bool>(2)?, row.get::<_, bool>(3)?))
+    });
+    let (active, now, name) = (write.next_active(), write.now(), run.name.as_deref());
+    match found.optional()? {
+        None => {
+            let row = params![key.owner.as_str(), &*key.id, &*run.agent_id, name, now, active];
+            write.sql(MAKE)?.execute(row)?;
+            let id = write.connection().last_insert_rowid();
+            if name.is_some() {
+                write.sql(UNSEARCHED)?.execute([number_of(id, 0)])?;
+            }
+            Ok(Some((id, 1)))
+        }
+        Some((_, _, _, true)) => Ok(None),
+        Some((id, place, is_unnamed, false)) => {
+            write.sql(GO_ON)?.execute(params![id, &*run.agent_id, now, active])?;
+            if is_unnamed && name.is_some() {
+                write.sql(NAME)?.execute(params![id, name])?;
+            }
+            Ok(Some((id, place)))
+        }
+    }
 }
 
 /// Notes the ids of the posted messages. Says which were known before the run.
@@ -151,10 +175,10 @@ impl Seal {
 
 /// Ends a run.
 pub(super) fn seal(write: &mut Write<'_>, run: &OpenRun, seal: &Seal) -> Result<(), Failure> {
+    const OPEN: &str = "SELECT run_id, agent_id, began_at FROM open_runs WHERE thread = ?1 AND number = ?2";
     const SEAL: &str = "
         INSERT INTO runs (number, run_id, agent_id, began_at, ended_at, said, count, cuts, unsaid, frames)
-        SELECT number, run_id, agent_id, began_at, ?3, ?4, ?5, ?6, ?7, ?8 FROM open_runs
-        WHERE thread = ?1 AND number = ?2";
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
     const REST: &str = "
         UPDATE threads SET updated_at = max(updated_at, ?2), active = ?3 WHERE id = ?1";
     const KEEP_STATE: &str = "
@@ -169,10 +193,12 @@ pub(super) fn seal(write: &mut Write<'_>, run: &OpenRun, seal: &Seal) -> Result<
     let said = i64::try_from(sealed.said).unwrap_or(i64::MAX);
     let count = i64::try_from(sealed.frames.count()).unwrap_or(i64::MAX);
     let cuts = (!sealed.cuts.is_empty()).then_some(&*sealed.cuts);
-    let row = params![thread, number, now, said, count, cuts, seal.unsaid, seal.frames];
-    if write.sql(SEAL)?.execute(row)? == 0 {
-        return refuse_closed(write, number);
-    }
+    let open = write.sql(OPEN)?.query_row([thread, number], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?))
+    });
+    let Some((run_id, agent_id, began_at)) = open.optional()? else { return refuse_closed(write, number) };
+    let row = params![number, run_id, agent_id, began_at, now, said, count, cuts, seal.unsaid, seal.frames];
+    write.sql(SEAL)?.execute(row)?;
     let facts = write.facts(number);
     close(write, thread, number, facts)?;
     let kept: Vec<&Piece> = [Some(&seal.frames), seal.unsaid.as_ref()].into_iter().flatten().collect();

@@ -15,6 +15,9 @@ async fn threads_of_earlier_versions_stay_in_order_behind_what_comes() {
     let as_it_was = "
         CREATE INDEX threads_of_all ON threads (archived, active);
         CREATE INDEX threads_of_owner ON threads (owner, archived, active);
+        CREATE TRIGGER a_thread_was_named AFTER INSERT ON threads WHEN new.name IS NOT NULL BEGIN
+            INSERT INTO unsearched (number) VALUES (new.id << 24);
+        END;
         UPDATE threads SET active = id;
         PRAGMA user_version = 2;";
     place.connect().execute_batch(as_it_was).unwrap();

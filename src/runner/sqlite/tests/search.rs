@@ -66,6 +66,9 @@ async fn what_was_said_before_the_words_were_kept_in_another_way_is_found() {
     let first = "DROP TABLE search; DELETE FROM unsearched; PRAGMA user_version = 1;
         CREATE INDEX threads_of_all ON threads (archived, active);
         CREATE INDEX threads_of_owner ON threads (owner, archived, active);
+        CREATE TRIGGER a_thread_was_named AFTER INSERT ON threads WHEN new.name IS NOT NULL BEGIN
+            INSERT INTO unsearched (number) VALUES (new.id << 24);
+        END;
         CREATE VIRTUAL TABLE search USING fts5 (words, tokenize = 'ascii', detail = 'none', columnsize = 0)";
     place.connect().execute_batch(first).unwrap();
     let store = open(&place);
