@@ -44,8 +44,7 @@ export async function openProfile(browser, url, options) {
       const page = await context.newPage();
       page.on("dialog", (dialog) => dialog.accept());
       const tab = new Tab(page);
-      await page.goto(address);
-      if (!refused) await tab.input.waitFor();
+      await tab.arrives(() => page.goto(address), refused);
       return tab;
     },
     close: () => context.close(),
@@ -84,9 +83,16 @@ class Tab {
     return settles(() => locator.evaluate((element) => element === document.activeElement), true);
   }
 
-  async reload() {
-    await this.page.reload();
-    await this.input.waitFor();
+  reload() {
+    return this.arrives(() => this.page.reload());
+  }
+
+  /** Waits until the chat knows its thread. What is typed before goes to an agent that CopilotKit forgets then. */
+  async arrives(go, refused = false) {
+    const connected = refused || this.page.waitForResponse((response) => response.url().endsWith("/connect"));
+    await go();
+    await connected;
+    if (!refused) await this.input.waitFor();
   }
 
   /** Waits until the chat shows exactly these messages, each `[role, text]`. */
