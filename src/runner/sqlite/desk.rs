@@ -118,7 +118,7 @@ impl Desk {
             if !self.waiting.is_empty() {
                 let group = self.group();
                 self.commit(group);
-                self.checkpoints.wrote();
+                self.checkpoints.wrote(&self.connection);
                 self.patience = Some(IDLE);
             }
             if self.waiting.is_empty()
@@ -211,6 +211,7 @@ impl Desk {
 
     /// Does some work in a transaction of its own.
     fn alone<T>(&mut self, work: impl FnOnce(&mut Write<'_>) -> Result<T, Failure>) -> Result<T, StoreError> {
+        self.checkpoints.wrote(&self.connection);
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let mut write = Write::begin(&self.connection, &mut self.lease, &mut self.tail, &mut self.activity)?;
             let done = work(&mut write)?;

@@ -29,8 +29,8 @@ const RETRY: Duration = Duration::from_millis(1);
 const STATEMENTS: usize = 64;
 /// What the connection that writes may hold of the file: what a thousand open runs add to, in KiB.
 const CACHE_KIB: i64 = 16 * 1024;
-/// How many pages the write-ahead log gets before all of it is worked into the database, and it begins anew: everybody
-/// waits for what is left of that by then.
+/// How many pages the write-ahead log gets before whoever writes works all of it into the database, should the thread for
+/// that be late: everybody waits.
 const CHECKPOINT_PAGES: i64 = 16_000;
 
 /// Opens the connection that writes, bringing the schema up to date.
