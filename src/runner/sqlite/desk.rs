@@ -231,15 +231,17 @@ impl Desk {
             // Any commit gives the oldest rows of their own.
             self.alone(|_| Ok(()))?;
         }
-        if self.tail.has_dead() {
+        if self.tail.has_free() {
             self.patience.get_or_insert(IDLE);
         }
         if !self.dead.is_empty() {
             self.close_dead()
         } else if idle && self.patience.take().is_some() {
-            let more =
-                self.alone(|write| Ok(removal::sweep(write)? || search::catch_up(write, Portion::LARGE)? > 0))?;
-            self.patience = (more || self.tail.has_dead()).then_some(Duration::ZERO);
+            let more = self.alone(|write| {
+                write.tidy();
+                Ok(removal::sweep(write)? || search::catch_up(write, Portion::LARGE)? > 0)
+            })?;
+            self.patience = (more || self.tail.has_free()).then_some(Duration::ZERO);
             Ok(())
         } else if !idle && self.between <= Instant::now() {
             let begun = Instant::now();

@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0001_threads.sql"),
     include_str!("../../../migrations/sqlite/0002_search.sql"),
     include_str!("../../../migrations/sqlite/0003_one_order.sql"),
+    include_str!("../../../migrations/sqlite/0004_tail.sql"),
 ];
 
 /// Marks a database as ours: "CKRT".

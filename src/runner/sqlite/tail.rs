@@ -4,19 +4,24 @@
 //! write a thousand pages. So what is committed together is one row of the table `tail`, whoever said it. A run that has
 //! said more than a little there, or some time ago, gets a row of its own in `events`. Most runs end before.
 //!
-//! Of every run, `events` has the beginning and `tail` the rest. A row of `tail` goes when nothing in it is needed; what
-//! a deleted thread said there is overwritten at once.
+//! Of every run, `events` has the beginning and `tail` the rest. A row of `tail` in which nothing is needed any more is
+//! written over by the next one that fits, so that a commit changes one page, not also those that tell which pages are
+//! free. Rows go when nobody has said anything for a moment. What a deleted thread said there is overwritten at once.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::ops::Range;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use rusqlite::{Connection, params};
 
+use self::row::{RowWriter, Slot};
 use super::error::Failure;
-use super::runs::thread_of;
-use super::stored::{Piece, damaged};
+use super::stored::Piece;
+
+pub(super) use self::row::read;
+
+mod row;
+mod slot;
 
 /// What is longer gets a row of its own at once.
 const SHORT: usize = 2048;
@@ -28,16 +33,21 @@ const AGE: Duration = Duration::from_secs(5);
 /// How large the tail may be: what a few thousand open runs say in that time.
 const ROWS: usize = 8 * 1024;
 const BYTES: usize = 16 * 1024 * 1024;
+/// How many rows may wait to be written over, beside as many as are needed: more than one run fills.
+const SPARE: usize = 2 * RUN_PIECES;
 
 /// What this process knows of the tail, and of its open runs.
 #[derive(Debug, Default)]
 pub(super) struct Tail {
     runs: HashMap<i64, Held>,
-    rows: BTreeMap<i64, Row>,
-    /// How much stands in them.
+    /// By their turn, the oldest first.
+    rows: BTreeMap<u64, Row>,
+    /// How large they are.
     bytes: usize,
-    /// Rows in which nothing is needed any more, with the epoch under which they were written.
-    dead: Vec<(i64, i64)>,
+    /// Rows in which nothing is needed any more.
+    free: BTreeSet<Slot>,
+    /// The turn of the next row.
+    turn: u64,
 }
 
 /// An open run of this process.
@@ -56,17 +66,17 @@ struct Held {
 /// Some events that stand in the tail.
 #[derive(Debug)]
 struct Recent {
-    row: i64,
+    /// The turn of its row.
+    row: u64,
     count: i64,
     frames: Bytes,
 }
 
 #[derive(Debug)]
 struct Row {
-    epoch: i64,
+    slot: Slot,
     /// How many pieces in it are needed.
     needed: usize,
-    bytes: usize,
     since: Instant,
 }
 
@@ -96,6 +106,8 @@ pub(super) struct Changes {
     pub(super) settled: Vec<i64>,
     /// Threads that were deleted.
     pub(super) hidden: HashSet<i64>,
+    /// Whether rows go that could be written over.
+    pub(super) tidy: bool,
 }
 
 /// More of what a run says.
@@ -109,7 +121,9 @@ pub(super) struct Said {
 /// What was written down of a transaction's changes, to be known once it is committed.
 #[derive(Debug)]
 pub(super) struct Written {
-    row: Option<(i64, Row)>,
+    row: Option<Row>,
+    /// Rows that were written over or deleted.
+    gone: Vec<Slot>,
     recent: Vec<(i64, i64, Bytes)>,
     /// Runs with rows of their own now, and how much each has said.
     settled: Vec<(i64, i64)>,
@@ -139,15 +153,13 @@ impl Tail {
         self.runs.iter().filter(|(_, held)| needs(held)).map(|(run, _)| *run).collect()
     }
 
-    /// Whether there are rows to delete.
-    pub(super) fn has_dead(&self) -> bool {
-        !self.dead.is_empty()
+    /// Whether there are rows in which nothing is needed any more.
+    pub(super) fn has_free(&self) -> bool {
+        !self.free.is_empty()
     }
 
     /// Writes down what a transaction changes.
     pub(super) fn write(&self, connection: &Connection, epoch: i64, changes: &Changes) -> Result<Written, Failure> {
-        // The epoch too: were this process taken for dead, the row would be gone, and its id another's.
-        const DELETE: &str = "DELETE FROM tail WHERE id = ?1 AND epoch = ?2";
         let mut said: BTreeMap<i64, Vec<&Said>> = BTreeMap::new();
         for more in &changes.said {
             said.entry(more.run).or_default().push(more);
@@ -155,7 +167,7 @@ impl Tail {
         for run in &changes.settled {
             said.entry(*run).or_default();
         }
-        let mut written = Written { row: None, recent: Vec::new(), settled: Vec::new() };
+        let mut written = Written { row: None, gone: Vec::new(), recent: Vec::new(), settled: Vec::new() };
         let mut row = RowWriter::default();
         for (run, said) in said {
             let Some(held) = self.runs.get(&run).filter(|_| !changes.ended.contains(&run)) else { continue };
@@ -171,19 +183,50 @@ impl Tail {
                 first += count;
             }
         }
-        for (id, epoch) in &self.dead {
-            connection.prepare_cached(DELETE)?.execute([id, epoch])?;
+        if row.count > 0 {
+            let place = self.place(row.len(), epoch);
+            let slot = row.write(connection, epoch, place)?;
+            written.gone.extend(place);
+            written.row = Some(Row { slot, needed: row.count, since: Instant::now() });
         }
+        self.delete(connection, changes.tidy, &mut written.gone)?;
         if !changes.hidden.is_empty() {
-            overwrite(connection, &changes.hidden)?;
+            row::overwrite(connection, &changes.hidden)?;
         }
-        written.row = row.write(connection, epoch)?;
         Ok(written)
+    }
+
+    /// A row to write over: the smallest with room for so much, if it is not far too large.
+    fn place(&self, length: usize, epoch: i64) -> Option<Slot> {
+        let least = slot::room(length);
+        let fitting = self.free.range(Slot { room: least, id: i64::MIN, epoch: i64::MIN }..);
+        let fits = |slot: &&Slot| slot.room <= 2 * least && slot::is_reused(slot.room);
+        fitting.take_while(fits).find(|slot| slot.epoch == epoch).copied()
+    }
+
+    /// Deletes rows in which nothing is needed: all, or those that are too many.
+    fn delete(&self, connection: &Connection, all: bool, gone: &mut Vec<Slot>) -> Result<(), Failure> {
+        // The epoch too: were this process taken for dead, the row would be gone, and its id another's.
+        const DELETE: &str = "DELETE FROM tail WHERE id = ?1 AND epoch = ?2";
+        let few = if all { 0 } else { self.rows.len() + SPARE };
+        let mut many = self.free.len().saturating_sub(few);
+        let taken = gone.first().copied();
+        for slot in self.free.iter().rev().filter(|slot| Some(**slot) != taken) {
+            if many == 0 && slot::is_reused(slot.room) {
+                break;
+            }
+            many = many.saturating_sub(1);
+            connection.prepare_cached(DELETE)?.execute([slot.id, slot.epoch])?;
+            gone.push(*slot);
+        }
+        Ok(())
     }
 
     /// Takes note of what was written down and committed.
     pub(super) fn apply(&mut self, version: i64, changes: Changes, written: Written) {
-        self.dead.clear();
+        for slot in &written.gone {
+            self.free.remove(slot);
+        }
         for (run, facts) in changes.begun {
             let held = Held { said: 0, settled: 0, recent: Vec::new(), bytes: 0, checked: version, facts };
             self.runs.insert(run, held);
@@ -204,14 +247,16 @@ impl Tail {
             let recent = std::mem::take(&mut held.recent);
             self.need_no_more(&recent);
         }
-        if let Some((id, row)) = written.row {
-            self.bytes += row.bytes;
-            self.rows.insert(id, row);
+        if let Some(row) = written.row {
+            let turn = self.turn;
+            self.turn += 1;
+            self.bytes += row.slot.room;
+            self.rows.insert(turn, row);
             for (run, count, frames) in written.recent {
                 let Some(held) = self.runs.get_mut(&run) else { continue };
                 held.said += count;
                 held.bytes += frames.len();
-                held.recent.push(Recent { row: id, count, frames });
+                held.recent.push(Recent { row: turn, count, frames });
             }
         }
         for run in changes.ended {
@@ -226,8 +271,8 @@ impl Tail {
             let Some(row) = self.rows.get_mut(&piece.row) else { continue };
             row.needed -= 1;
             if row.needed == 0 {
-                self.bytes -= row.bytes;
-                self.dead.push((piece.row, row.epoch));
+                self.bytes -= row.slot.room;
+                self.free.insert(row.slot);
                 self.rows.remove(&piece.row);
             }
         }
@@ -272,128 +317,4 @@ fn settle(connection: &Connection, run: i64, held: &Held, more: &[&Said]) -> Res
     }
     keep(count, &Piece::plain(text.freeze()))?;
     Ok(first)
-}
-
-/// A row of the tail in the making: what was said, and before it for each piece its run, how many events the run said
-/// before, how many these are, and how long they are.
-#[derive(Debug, Default)]
-struct RowWriter {
-    pieces: Vec<u8>,
-    said: Vec<u8>,
-    count: usize,
-}
-
-/// How long the words about a piece are.
-const ABOUT: usize = 8 + 8 + 4 + 4;
-
-impl RowWriter {
-    fn push(&mut self, run: i64, first: i64, count: i64, frames: &[u8]) -> Result<(), Failure> {
-        let too_many = |_| Failure::because("a run said more at once than can be kept");
-        let (count, length) = (u32::try_from(count).map_err(too_many)?, u32::try_from(frames.len()).map_err(too_many)?);
-        self.pieces.extend_from_slice(&run.to_le_bytes());
-        self.pieces.extend_from_slice(&first.to_le_bytes());
-        self.pieces.extend_from_slice(&count.to_le_bytes());
-        self.pieces.extend_from_slice(&length.to_le_bytes());
-        self.said.extend_from_slice(frames);
-        self.count += 1;
-        Ok(())
-    }
-
-    fn write(self, connection: &Connection, epoch: i64) -> Result<Option<(i64, Row)>, Failure> {
-        const KEEP: &str = "INSERT INTO tail (epoch, pieces, said) VALUES (?1, ?2, ?3)";
-        if self.count == 0 {
-            return Ok(None);
-        }
-        connection.prepare_cached(KEEP)?.execute(params![epoch, self.pieces, self.said])?;
-        let row = Row { epoch, needed: self.count, bytes: self.said.len(), since: Instant::now() };
-        Ok(Some((connection.last_insert_rowid(), row)))
-    }
-}
-
-/// Reads what a run said behind its first `from` events, if it stands in the tail: gives each piece, what of it to skip,
-/// and how many events it is.
-pub(super) fn read(
-    connection: &Connection,
-    run: i64,
-    mut from: i64,
-    mut take: impl FnMut(&[u8], i64, i64),
-) -> Result<(), Failure> {
-    const ROWS: &str = "SELECT pieces, said FROM tail ORDER BY id";
-    let mut statement = connection.prepare_cached(ROWS)?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        for piece in pieces(row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?) {
-            let (about, place) = piece?;
-            if about.run == run && about.first + about.count > from {
-                let said = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
-                let frames = said.get(place).ok_or_else(|| damaged("events"))?;
-                take(frames, about.count, from - about.first);
-                from = about.first + about.count;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Overwrites what was said on some threads, in rows of other processes too: they may need the rest for long.
-fn overwrite(connection: &Connection, threads: &HashSet<i64>) -> Result<(), Failure> {
-    const ROWS: &str = "SELECT id, pieces, said FROM tail";
-    const OVERWRITE: &str = "UPDATE tail SET said = ?2 WHERE id = ?1";
-    let mut statement = connection.prepare_cached(ROWS)?;
-    let mut rows = statement.query([])?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        let mut places = Vec::new();
-        for piece in pieces(row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?) {
-            let (about, place) = piece?;
-            if threads.contains(&thread_of(about.run)) {
-                places.push(place);
-            }
-        }
-        if !places.is_empty() {
-            let mut said: Vec<u8> = row.get(2)?;
-            for place in places {
-                said.get_mut(place).ok_or_else(|| damaged("events"))?.fill(0);
-            }
-            found.push((row.get::<_, i64>(0)?, said));
-        }
-    }
-    for (id, said) in found {
-        connection.prepare_cached(OVERWRITE)?.execute(params![id, said])?;
-    }
-    Ok(())
-}
-
-/// What is said about the pieces of a row, and where each stands.
-fn pieces(about: &[u8]) -> impl Iterator<Item = Result<(About, Range<usize>), Failure>> {
-    about.chunks(ABOUT).scan(0, |at, about| {
-        let piece = About::read(about).ok_or_else(|| damaged("events"));
-        Some(piece.map(|piece| {
-            let place = *at..*at + piece.length;
-            *at = place.end;
-            (piece, place)
-        }))
-    })
-}
-
-struct About {
-    run: i64,
-    first: i64,
-    count: i64,
-    length: usize,
-}
-
-impl About {
-    fn read(about: &[u8]) -> Option<About> {
-        let (run, rest) = about.split_first_chunk()?;
-        let (first, rest) = rest.split_first_chunk()?;
-        let (count, rest) = rest.split_first_chunk()?;
-        let length = rest.first_chunk()?;
-        Some(About {
-            run: i64::from_le_bytes(*run),
-            first: i64::from_le_bytes(*first),
-            count: u32::from_le_bytes(*count).into(),
-            length: usize::try_from(u32::from_le_bytes(*length)).ok()?,
-        })
-    }
 }

@@ -296,6 +296,11 @@ impl<'c> Write<'c> {
         self.changes.hidden.insert(thread);
     }
 
+    /// Nobody says anything for a moment: what is not needed goes.
+    pub(super) fn tidy(&mut self) {
+        self.changes.tidy = true;
+    }
+
     /// What the file may hold of a run.
     pub(super) fn facts(&self, run: i64) -> Facts {
         let facts = self.tail.facts(run);

@@ -173,6 +173,28 @@ async fn a_run_that_says_much_gets_rows_of_its_own() {
 }
 
 #[tokio::test]
+async fn what_is_said_next_is_written_over_what_is_not_needed_any_more() {
+    let place = TempFile::new();
+    let store = open(&place);
+    let begun = begin(&store, "t", "r").await;
+    let token = Frames::of(&[Event::text_content("m", "x")]);
+    let look = place.connect();
+    let pages = || look.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get::<_, i64>("log")).unwrap();
+    // Some of it got rows of its own by then, and the next of that is not due.
+    for _ in 0..200 {
+        store.append(&begun.run, token.clone()).await.unwrap();
+    }
+    let before = pages();
+    for _ in 0..40 {
+        store.append(&begun.run, token.clone()).await.unwrap();
+    }
+    // A page for each, and not those that tell which are free.
+    let written = pages() - before;
+    assert!((40..60).contains(&written), "{written} pages");
+    assert_eq!(store.said(&begun.run, 0).await.unwrap().frames.count(), 240);
+}
+
+#[tokio::test]
 async fn what_a_deleted_thread_said_is_overwritten_where_others_need_the_row() {
     let place = TempFile::new();
     let (one, two) = (open(&place), open(&place));

@@ -1,0 +1,3 @@
+-- A row of `tail` in which nothing is needed any more is written over by the next that fits: rows are in no order from here
+-- on, and zeros may follow what stands in `said`. A program of before would read what runs said in the wrong order, so it is
+-- kept from the file; the table stays as it is.
