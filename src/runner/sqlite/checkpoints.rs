@@ -15,9 +15,12 @@ use super::error::OpenError;
 use super::schema;
 use crate::runner::StoreError;
 
-/// How often it is looked whether there is enough, while something is written, and how many pages are.
-const LOOK: Duration = Duration::from_millis(250);
-const ENOUGH: i64 = 1000;
+/// How often it is looked whether there is enough, while something is written, and how many pages are. Where the thread has
+/// to share a core, others wait as long as it takes: little, often.
+const LOOK: Duration = Duration::from_millis(50);
+const ENOUGH: i64 = 250;
+/// How many pages a log may have before it begins anew.
+const LONG: i64 = 4000;
 
 /// The way to the thread.
 #[derive(Debug)]
@@ -45,7 +48,7 @@ impl Checkpoints {
     /// Something was written on this connection, which is in no transaction.
     pub(super) fn wrote(&mut self, connection: &Connection) {
         if self.nearly_done.swap(false, Ordering::Relaxed)
-            && let Err(error) = unwritten(connection, "PRAGMA wal_checkpoint(PASSIVE)")
+            && let Err(error) = Log::after(connection, "PASSIVE")
         {
             tracing::debug!(%error, "the write-ahead log does not begin anew yet");
         }
@@ -72,19 +75,32 @@ fn serve(connection: &Connection, woken: &Receiver<()>, nearly_done: &AtomicBool
     }
 }
 
-/// Does what there is, if it is enough. Says whether it did.
+/// Does what there is, if it is enough. Says whether the log may begin anew with what is left.
 fn look(connection: &Connection) -> rusqlite::Result<bool> {
-    if unwritten(connection, "PRAGMA wal_checkpoint(NOOP)")? < ENOUGH {
+    if Log::after(connection, "NOOP")?.waiting < ENOUGH {
+        return Ok(false);
+    }
+    if Log::after(connection, "PASSIVE")?.pages < LONG {
         return Ok(false);
     }
     // What was written during the first time is less than that; what is written during the second hardly anything.
-    unwritten(connection, "PRAGMA wal_checkpoint(PASSIVE)")?;
-    Ok(unwritten(connection, "PRAGMA wal_checkpoint(PASSIVE)")? == 0)
+    Ok(Log::after(connection, "PASSIVE")?.waiting == 0)
 }
 
-/// How many pages of the log are not in the database yet, after this.
-fn unwritten(connection: &Connection, checkpoint: &str) -> rusqlite::Result<i64> {
-    connection.query_row(checkpoint, [], |row| Ok(row.get::<_, i64>("log")? - row.get::<_, i64>("checkpointed")?))
+/// What the log holds, and how many pages of it are not in the database.
+struct Log {
+    pages: i64,
+    waiting: i64,
+}
+
+impl Log {
+    /// As it is after a checkpoint of this kind.
+    fn after(connection: &Connection, kind: &str) -> rusqlite::Result<Log> {
+        connection.query_row(&format!("PRAGMA wal_checkpoint({kind})"), [], |row| {
+            let (pages, done) = (row.get("log")?, row.get::<_, i64>("checkpointed")?);
+            Ok(Log { pages, waiting: pages - done })
+        })
+    }
 }
 
 #[cfg(test)]
@@ -104,14 +120,16 @@ mod tests {
                     .unwrap();
             }
         };
-        let waiting = || unwritten(&connection, "PRAGMA wal_checkpoint(NOOP)").unwrap();
+        let waiting = || Log::after(&connection, "NOOP").unwrap().waiting;
         write(10);
         assert!(!look(&connection).unwrap());
         assert!(waiting() > 10);
-        write(1000);
-        assert!(waiting() > 1000);
-        assert!(look(&connection).unwrap());
+        write(ENOUGH);
+        assert!(waiting() > ENOUGH);
+        assert!(!look(&connection).unwrap());
         assert_eq!(waiting(), 0);
+        write(LONG / 2);
+        assert!(look(&connection).unwrap());
     }
 
     #[test]
@@ -121,7 +139,7 @@ mod tests {
         // Without the help of SQLite, and without waiting for the disk: only the log counts.
         writer.execute_batch("PRAGMA wal_autocheckpoint = 0; PRAGMA synchronous = OFF").unwrap();
         let mut checkpoints = Checkpoints::start(place.path()).unwrap();
-        let pages = || -> i64 { writer.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get("log")).unwrap() };
+        let pages = || Log::after(&writer, "NOOP").unwrap().pages;
         let began = Instant::now();
         let mut longest = 0;
         let anew = loop {
