@@ -35,6 +35,8 @@ const ROWS: usize = 8 * 1024;
 const BYTES: usize = 16 * 1024 * 1024;
 /// How many rows may wait to be written over, beside as many as are needed: more than one run fills.
 const SPARE: usize = 2 * RUN_PIECES;
+/// How many go with one commit: others wait for it.
+const GONE_AT_ONCE: usize = 64;
 
 /// What this process knows of the tail, and of its open runs.
 #[derive(Debug, Default)]
@@ -211,7 +213,7 @@ impl Tail {
         let few = if all { 0 } else { self.rows.len() + SPARE };
         let mut many = self.free.len().saturating_sub(few);
         let taken = gone.first().copied();
-        for slot in self.free.iter().rev().filter(|slot| Some(**slot) != taken) {
+        for slot in self.free.iter().rev().filter(|slot| Some(**slot) != taken).take(GONE_AT_ONCE) {
             if many == 0 && slot::is_reused(slot.room) {
                 break;
             }

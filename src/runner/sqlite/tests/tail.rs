@@ -195,6 +195,27 @@ async fn what_is_said_next_is_written_over_what_is_not_needed_any_more() {
 }
 
 #[tokio::test]
+async fn rows_nobody_needs_go_in_portions_until_none_is_left() {
+    let place = TempFile::new();
+    let store = open(&place);
+    let token = Frames::of(&[Event::text_content("m", "x")]);
+    let mut runs = Vec::new();
+    for thread in ["a", "b", "c", "d", "e"] {
+        let begun = begin(&store, thread, "r").await;
+        for _ in 0..60 {
+            store.append(&begun.run, token.clone()).await.unwrap();
+        }
+        runs.push(begun);
+    }
+    assert!(rows(&place, "tail") > 0);
+    let seals = runs.iter().map(|begun| seal(&store, begun, Frames::default()));
+    futures_util::future::join_all(seals).await;
+    while rows(&place, "tail") > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
 async fn what_a_deleted_thread_said_is_overwritten_where_others_need_the_row() {
     let place = TempFile::new();
     let (one, two) = (open(&place), open(&place));
